@@ -1,0 +1,161 @@
+package v1alpha1_test
+
+import (
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+
+	"refit.dev/refit/deploy/chart"
+)
+
+// effects names, for every field of every kind, a test that shows its effect.
+// A prefix that ends in a star stands for everything below it.
+func effects() map[string]string {
+	return map[string]string{
+		"MemberCluster.spec.provider.local.name":  "TestJourneyTwoMinors",
+		"MemberCluster.status.observedGeneration": "TestMembersRecordsWhatItSees",
+		"MemberCluster.status.uid":                "TestMembersRecordsWhatItSees",
+		"MemberCluster.status.controlPlane.*":     "TestMembersRecordsWhatItSees",
+		"MemberCluster.status.nodes.*":            "TestMembersRecordsWhatItSees",
+		"MemberCluster.status.pools.*":            "TestMembersRecordsWhatItSees",
+		"MemberCluster.status.observedAt":         "TestMembersRecordsWhatItSees",
+		"MemberCluster.status.conditions.*":       "TestMembersRecordsWhatItSees",
+
+		"Release.spec.bundle.kubernetes": "TestJourneyTwoMinors",
+		"Release.spec.bundle.hops":       "TestUpgradesFollowTheFleet",
+		"Release.status.hash":            "TestFleetsRecordAndStart",
+
+		"Fleet.spec.selector.*":                    "TestFleetsRecordAndStart",
+		"Fleet.spec.release":                       "TestFleetsRecordAndStart",
+		"Fleet.spec.waves.name":                    "TestFleetsRecordAndStart",
+		"Fleet.spec.waves.maxConcurrent":           "TestFleetsRecordAndStart",
+		"Fleet.spec.settle":                        "TestUpgradesFollowTheFleet",
+		"Fleet.spec.bake":                          "TestUpgradesFollowTheFleet",
+		"Fleet.spec.nodes.maxSurge":                "TestUpgradesFollowTheFleet",
+		"Fleet.spec.nodes.maxUnavailable":          "TestUpgradesFollowTheFleet",
+		"Fleet.status.observedGeneration":          "TestFleetsRecordAndStart",
+		"Fleet.status.revision":                    "TestFleetsRecordAndStart",
+		"Fleet.status.release.*":                   "TestFleetsRecordAndStart",
+		"Fleet.status.members.*":                   "TestFleetsRecordAndStart",
+		"Fleet.status.waves.*":                     "TestFleetsRecordAndStart",
+		"Fleet.status.conditions.*":                "TestFleetsRecordAndStart",
+		"ClusterUpgrade.spec.member":               "TestFleetsRecordAndStart",
+		"ClusterUpgrade.spec.release.*":            "TestFleetsRecordAndStart",
+		"ClusterUpgrade.spec.fleet":                "TestFleetsRecordAndStart",
+		"ClusterUpgrade.spec.fleetUID":             "TestUpgradesSuperseded",
+		"ClusterUpgrade.spec.revision":             "TestFleetsRecordAndStart",
+		"ClusterUpgrade.spec.wave":                 "TestFleetsRecordAndStart",
+		"ClusterUpgrade.status.observedGeneration": "TestUpgradesFollowTheFleet",
+		"ClusterUpgrade.status.from":               "TestUpgradesFollowTheFleet",
+		"ClusterUpgrade.status.to":                 "TestUpgradesFollowTheFleet",
+		"ClusterUpgrade.status.hop":                "TestUpgradesFollowTheFleet",
+		"ClusterUpgrade.status.step":               "TestUpgradesFollowTheFleet",
+		"ClusterUpgrade.status.why.*":              "TestUpgradesFollowTheFleet",
+		"ClusterUpgrade.status.refused.*":          "TestUpgradesRefused",
+		"ClusterUpgrade.status.intents.*":          "TestUpgradesRecordBeforeActing",
+		"ClusterUpgrade.status.steps.*":            "TestUpgradesFollowTheFleet",
+		"ClusterUpgrade.status.nodes.*":            "TestUpgradesFollowTheFleet",
+		"ClusterUpgrade.status.evictions.*":        "TestUpgradesCountEvictions",
+		"ClusterUpgrade.status.findings.*":         "TestUpgradesRecordFindings",
+		"ClusterUpgrade.status.conditions.*":       "TestUpgradesFollowTheFleet",
+	}
+}
+
+// TestEveryFieldHasAnEffect walks the schemas: there is no field that nothing
+// reads, and no line for a field that is gone.
+func TestEveryFieldHasAnEffect(t *testing.T) {
+	crds, err := chart.CRDs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := testNames(t)
+	used := map[string]bool{}
+	for _, crd := range crds {
+		for _, field := range fieldsOf(crd) {
+			key, test := effectOf(field)
+			used[key] = true
+			switch {
+			case test == "":
+				t.Errorf("no test is named for %s", field)
+			case !tests[test]:
+				t.Errorf("%s names %s, and there is no such test", field, test)
+			}
+		}
+	}
+	for key := range effects() {
+		if !used[key] {
+			t.Errorf("%s is no field of any kind", key)
+		}
+	}
+}
+
+func effectOf(field string) (key, test string) {
+	all := effects()
+	if test, ok := all[field]; ok {
+		return field, test
+	}
+	for key, test := range all {
+		if prefix, wild := strings.CutSuffix(key, "*"); wild && strings.HasPrefix(field, prefix) {
+			return key, test
+		}
+	}
+	return "", ""
+}
+
+// fieldsOf are the paths of all leaves of a kind's spec and status.
+func fieldsOf(crd *apiextensionsv1.CustomResourceDefinition) []string {
+	var fields []string
+	for _, version := range crd.Spec.Versions {
+		for _, part := range []string{"spec", "status"} {
+			fields = append(fields, leaves(crd.Spec.Names.Kind+"."+part, version.Schema.OpenAPIV3Schema.Properties[part])...)
+		}
+	}
+	return fields
+}
+
+func leaves(path string, schema apiextensionsv1.JSONSchemaProps) []string {
+	if schema.Items != nil && schema.Items.Schema != nil && len(schema.Items.Schema.Properties) > 0 {
+		schema = *schema.Items.Schema
+	}
+	if len(schema.Properties) == 0 {
+		return []string{path}
+	}
+	var fields []string
+	for _, name := range slices.Sorted(maps.Keys(schema.Properties)) {
+		fields = append(fields, leaves(path+"."+name, schema.Properties[name])...)
+	}
+	return fields
+}
+
+// testNames are the tests of the repository, by the sources.
+func testNames(t *testing.T) map[string]bool {
+	t.Helper()
+	names := map[string]bool{}
+	declaration := regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+	root := os.DirFS(filepath.Join("..", ".."))
+	err := fs.WalkDir(root, ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := fs.ReadFile(root, path)
+		if err != nil {
+			return fmt.Errorf("read %s: %w", path, err)
+		}
+		for _, match := range declaration.FindAllStringSubmatch(string(text), -1) {
+			names[match[1]] = true
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}

@@ -1,0 +1,124 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// MemberCluster is one cluster of the fleet: how to reach it, and what it was
+// last seen to run.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:categories=refit,shortName=member
+// +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.status.controlPlane.version`
+// +kubebuilder:printcolumn:name="Nodes",type=string,JSONPath=`.status.nodes.oldest`,description="Oldest kubelet"
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Why",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Observed",type=date,JSONPath=`.status.observedAt`
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 50 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="a member's name has at most 50 characters, lower-case letters, digits and hyphens: its upgrades are named <member>.<n>"
+type MemberCluster struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// +required
+	Spec MemberClusterSpec `json:"spec"`
+	// +optional
+	Status MemberClusterStatus `json:"status,omitzero"`
+}
+
+// MemberClusterSpec says how to reach a cluster.
+type MemberClusterSpec struct {
+	// provider names who runs the cluster, and the cluster's name there.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a member's provider cannot change: delete the MemberCluster (the cluster itself is not touched) and create it anew"
+	Provider MemberProvider `json:"provider"`
+}
+
+// MemberProvider holds exactly one provider.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.local)",message="name exactly one provider: local"
+type MemberProvider struct {
+	// local is a control plane on the machine that Refit runs on, made by
+	// "refit local create".
+	// +optional
+	Local *LocalProvider `json:"local,omitempty"`
+}
+
+// LocalProvider names a local member.
+type LocalProvider struct {
+	// name of the local member, as in "refit local list".
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=50
+	Name string `json:"name"`
+}
+
+// MemberClusterStatus is what the member was last seen to run. The Members
+// loop is its only writer.
+type MemberClusterStatus struct {
+	// observedGeneration is the spec's generation that was observed with.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// uid is the cluster's own identity at its provider.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	UID string `json:"uid,omitempty"`
+	// +optional
+	ControlPlane ControlPlaneStatus `json:"controlPlane,omitzero"`
+	// +optional
+	Nodes NodesStatus `json:"nodes,omitzero"`
+	// pools, at most 64.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
+	Pools []PoolStatus `json:"pools,omitempty"`
+	// observedAt is when the cluster was last seen; it is written with a
+	// change and at most every 10 minutes.
+	// +optional
+	ObservedAt metav1.Time `json:"observedAt,omitzero"`
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// ControlPlaneStatus is the range of versions among the API servers.
+type ControlPlaneStatus struct {
+	// version of the oldest API server.
+	// +optional
+	Version string `json:"version,omitempty"`
+	// newest API server, where it differs from the oldest.
+	// +optional
+	Newest string `json:"newest,omitempty"`
+}
+
+// NodesStatus counts all nodes of the cluster.
+type NodesStatus struct {
+	// +optional
+	Total int32 `json:"total,omitempty"`
+	// +optional
+	Ready int32 `json:"ready,omitempty"`
+	// oldest kubelet.
+	// +optional
+	Oldest string `json:"oldest,omitempty"`
+}
+
+// PoolStatus is one group of nodes that changes together.
+type PoolStatus struct {
+	// +required
+	Name string `json:"name"`
+	// version of the oldest kubelet in the pool.
+	// +optional
+	Version string `json:"version,omitempty"`
+	// nodes in the pool.
+	// +optional
+	Nodes int32 `json:"nodes,omitempty"`
+}
+
+// MemberClusterList is a list of MemberClusters.
+//
+// +kubebuilder:object:root=true
+type MemberClusterList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []MemberCluster `json:"items"`
+}

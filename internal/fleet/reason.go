@@ -1,0 +1,68 @@
+package fleet
+
+import "time"
+
+// Code names a reason for which something does not happen now. It is the one
+// name of that reason in statuses, conditions, commands and documentation.
+type Code string
+
+// Reasons why a member's upgrade does not start.
+const (
+	AtRelease    Code = "AtRelease"    // nothing to do
+	InFlight     Code = "InFlight"     // its upgrade is under way
+	WaveFull     Code = "WaveFull"     // as many as allowed are in flight
+	Halted       Code = "Halted"       // more failures than the fleet tolerates
+	Overlap      Code = "Overlap"      // two fleets select it
+	Unobserved   Code = "Unobserved"   // not seen lately: unknown is not healthy
+	NotReady     Code = "NotReady"     // seen, and not healthy
+	EndedFailed  Code = "EndedFailed"  // failed in this revision
+	DoneLately   Code = "DoneLately"   // ended Done less than 24 h ago, and behind again
+	NoRelease    Code = "NoRelease"    // the fleet's release does not exist
+	EndedAborted Code = "EndedAborted" // aborted in this revision
+)
+
+// Reasons why an upgrade that has begun waits, or what it waits for.
+const (
+	Settling          Code = "Settling"          // not yet seen healthy for long enough
+	Unhealthy         Code = "Unhealthy"         // the cluster is not healthy
+	Unreachable       Code = "Unreachable"       // provider or API server does not answer
+	PreflightBlocked  Code = "PreflightBlocked"  // a check says no
+	NotOffered        Code = "NotOffered"        // the provider has no version that suffices
+	OperationRunning  Code = "OperationRunning"  // the provider is at work for us
+	ForeignOperation  Code = "ForeignOperation"  // the provider is at work for somebody else
+	OperationFailed   Code = "OperationFailed"   // the provider's operation failed
+	Baking            Code = "Baking"            // control plane done; nodes not yet
+	NodesJoining      Code = "NodesJoining"      // new nodes are not Ready yet
+	NodesDraining     Code = "NodesDraining"     // pods are moving
+	NodeReplacing     Code = "NodeReplacing"     // nodes are being added and removed
+	BudgetExhausted   Code = "BudgetExhausted"   // a PodDisruptionBudget allows no eviction
+	SeveralBudgets    Code = "SeveralBudgets"    // more than one budget guards a pod: no eviction ever succeeds
+	PodWithoutOwner   Code = "PodWithoutOwner"   // nothing would make the pod anew
+	PodTerminating    Code = "PodTerminating"    // evicted, and not gone yet
+	NodeCordoned      Code = "NodeCordoned"      // somebody else's cordon is in the way
+	PoolRolledByOther Code = "PoolRolledByOther" // Refit does not roll this pool
+	InvariantViolated Code = "InvariantViolated" // Refit planned what must never happen
+	ProviderFault     Code = "ProviderFault"     // the provider refused for good
+	FleetMovedOn      Code = "FleetMovedOn"      // the fleet wants another release
+	MemberGone        Code = "MemberGone"        // its MemberCluster was deleted
+	SkewTooWide       Code = "SkewTooWide"       // kubelets are too old for the next control plane
+	Done              Code = "Done"              // observed at the release, and settled
+	UpgradeFailed     Code = "Failed"            // ended without reaching it
+	UpgradeSuperseded Code = "Superseded"        // ended at a safe point, for another release
+)
+
+// Reason says why something does not happen now: a code, a sentence, what is
+// in the way and what to do about it.
+type Reason struct {
+	Code    Code
+	Message string
+	// Object in the way, as "kind namespace/name".
+	Object string
+	// Fix is what a person can do; empty where waiting is all there is.
+	Fix string
+	// Since when it holds; zero where nobody remembers.
+	Since time.Time
+}
+
+// IsZero tells that there is no reason.
+func (r Reason) IsZero() bool { return r.Code == "" }

@@ -1,0 +1,112 @@
+// Package plan holds what planners decide on: the closed set of actions.
+//
+// The planners are its sub-packages. Each is pure, (snapshot, policy, now) →
+// decision, with no client, clock, context or error, so that the same planner
+// runs in the controller, in a command, in a property test and in a crash
+// test:
+//
+//	rollout    which members may start now, and why the rest wait
+//	upgrade    one member: the recipe and its next step
+//	preflight  whether a member may be changed at all
+//	noderoll   one pool: nodes to add, cordon, evict, remove
+//	invariant  what must never happen, in other words than the planners'
+package plan
+
+import (
+	"fmt"
+
+	"refit.dev/refit/internal/fleet"
+)
+
+// Action is one thing that package act does to a cluster. A plan leaves no
+// choice to make while acting: an action holds everything that its execution
+// needs, and enough of what was seen (versions, UIDs, resource versions) that
+// a late execution is refused rather than wrong.
+//
+//sumtype:decl
+type Action interface {
+	action()
+	// String is the action in words, as a person would log it.
+	String() string
+}
+
+// UpgradeControlPlane asks the provider for a version of the control plane.
+type UpgradeControlPlane struct {
+	From, To fleet.Version
+	Token    string
+}
+
+// SetPoolTemplate asks the provider to build the pool's next nodes at a version.
+type SetPoolTemplate struct {
+	Pool     string
+	From, To fleet.Version
+	Token    string
+}
+
+// AddNode asks the provider for one more node, from the pool's template.
+type AddNode struct {
+	Pool string
+	// Replaces is the instance that the node takes the place of; empty where
+	// it fills a gap.
+	Replaces string
+	Token    string
+}
+
+// Cordon marks a node for draining, together with what is needed to undo it.
+type Cordon struct {
+	Node, UID, ResourceVersion string
+	// Upgrade is written on the node, so that whoever finds the cordon knows
+	// whose it is.
+	Upgrade string
+	// WasCordoned is the prior value, which undo restores.
+	WasCordoned bool
+}
+
+// Evict asks the API server to evict a pod, within every budget.
+type Evict struct {
+	Namespace, Pod, UID string
+	Node                string
+}
+
+// RemoveNode asks the provider to remove a drained node and its machine.
+type RemoveNode struct {
+	Pool, Instance, Node, UID string
+}
+
+// Restore puts a node back as it was before our cordon.
+type Restore struct {
+	Node, UID, Upgrade string
+}
+
+func (UpgradeControlPlane) action() {}
+func (SetPoolTemplate) action()     {}
+func (AddNode) action()             {}
+func (Cordon) action()              {}
+func (Evict) action()               {}
+func (RemoveNode) action()          {}
+func (Restore) action()             {}
+
+func (a UpgradeControlPlane) String() string {
+	return fmt.Sprintf("upgrade control plane %s → %s", a.From, a.To)
+}
+
+func (a SetPoolTemplate) String() string {
+	return fmt.Sprintf("set template of pool %s %s → %s", a.Pool, a.From, a.To)
+}
+
+func (a AddNode) String() string {
+	if a.Replaces == "" {
+		return "add node to pool " + a.Pool
+	}
+	return fmt.Sprintf("add node to pool %s for %s", a.Pool, a.Replaces)
+}
+
+func (a Cordon) String() string { return "cordon node " + a.Node }
+
+func (a Evict) String() string {
+	return fmt.Sprintf("evict pod %s/%s from %s", a.Namespace, a.Pod, a.Node)
+}
+
+func (a RemoveNode) String() string { return "remove node " + a.Node }
+
+func (a Restore) String() string { return "restore node " + a.Node }

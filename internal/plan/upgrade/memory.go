@@ -1,0 +1,109 @@
+package upgrade
+
+import (
+	"slices"
+	"time"
+
+	"refit.dev/refit/internal/fleet"
+)
+
+// freshness is how old a passed Settle and Preflight may be when the pass
+// makes its first change.
+const freshness = 10 * time.Minute
+
+// begun tells whether the pass to a version has begun to change the cluster:
+// Settle and Preflight are then closed. A control plane that was to be changed
+// and, long after, shows no sign of it, has not begun; where its version is not
+// known, nothing can be told from it.
+func begun(in Input, to fleet.Version) bool {
+	p := pass{to: to}
+	if in.Memory.started(p, Bake) || in.Memory.started(p, Nodes) {
+		return true
+	}
+	record := in.Memory.record(p, ControlPlane)
+	if record.Entered.IsZero() {
+		return false
+	}
+	op, found := operation(in.Cluster, "")
+	underWay := found && (op.Phase == fleet.Running || op.Token == token(in, p, "control-plane"))
+	cp := in.Cluster.ControlPlane.Oldest
+	return underWay || cp.IsZero() || in.Cluster.Reaches(cp, to) || in.Now.Sub(record.Entered) < freshness
+}
+
+// current leaves out what does not hold any more: what was passed before a
+// change that never came about, and since when the cluster was healthy where it
+// is not.
+func (m Memory) current(in Input) Memory {
+	sick := !in.Cluster.Sick().IsZero()
+	kept := Memory{From: m.From}
+	for _, r := range m.Records {
+		lapsed := m.started(pass{to: r.Hop}, ControlPlane) || (sick && r.Step == Settle)
+		if begun(in, r.Hop) || !lapsed {
+			kept.Records = append(kept.Records, r)
+		}
+	}
+	return kept
+}
+
+// started tells whether a step of the pass was entered.
+func (m Memory) started(p pass, name StepName) bool {
+	return slices.ContainsFunc(m.Records, func(r Record) bool { return r.Hop == p.to && r.Step == name })
+}
+
+// open are the records of a step that was entered and not left, of any pass.
+func (m Memory) open(name StepName) []Record {
+	var list []Record
+	for _, r := range m.Records {
+		if r.Step == name && !r.Entered.IsZero() && r.Finished.IsZero() {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+// record finds what is remembered of a step.
+func (m Memory) record(p pass, name StepName) Record {
+	for _, r := range m.Records {
+		if r.Hop == p.to && r.Step == name {
+			return r
+		}
+	}
+	return Record{Hop: p.to, Step: name}
+}
+
+// enter remembers that a step was entered. An unhealthy cluster is not
+// settling: its Settle begins anew.
+func (m Memory) enter(p pass, name StepName, now time.Time, step Step) Memory {
+	record := m.record(p, name)
+	if record.Entered.IsZero() {
+		record.Entered = now
+	}
+	if name == Settle && step.Why.Code != fleet.Settling {
+		record.Entered = time.Time{}
+	}
+	record.Finished = time.Time{}
+	return m.with(record)
+}
+
+// leave remembers that a step was passed. A step that was never entered had
+// nothing to do, and leaves no trace.
+func (m Memory) leave(p pass, name StepName, now time.Time) Memory {
+	record := m.record(p, name)
+	if record.Entered.IsZero() || !record.Finished.IsZero() {
+		return m
+	}
+	record.Finished = now
+	return m.with(record)
+}
+
+// with is the memory with one record added or replaced.
+func (m Memory) with(record Record) Memory {
+	records := slices.Clone(m.Records)
+	i := slices.IndexFunc(records, func(r Record) bool { return r.Hop == record.Hop && r.Step == record.Step })
+	if i < 0 {
+		records = append(records, record)
+	} else {
+		records[i] = record
+	}
+	return Memory{From: m.From, Records: records}
+}

@@ -1,0 +1,204 @@
+package upgrade
+
+import (
+	"fmt"
+	"time"
+
+	"refit.dev/refit/internal/fleet"
+	"refit.dev/refit/internal/plan"
+	"refit.dev/refit/internal/plan/noderoll"
+	"refit.dev/refit/internal/plan/preflight"
+)
+
+// settle waits until the cluster was seen healthy for a while.
+func settle(in Input, p pass) (Step, bool) {
+	if sick := in.Cluster.Sick(); !sick.IsZero() {
+		return Step{Why: sick, Recheck: in.Now.Add(pollWaiting)}, false
+	}
+	since := in.Memory.record(p, Settle).Entered
+	if since.IsZero() {
+		since = in.Now
+	}
+	until := since.Add(in.Policy.Settle)
+	if in.Now.Before(until) {
+		return Step{
+			Recheck: until,
+			Why: fleet.Reason{
+				Code: fleet.Settling, Since: since,
+				Message: fmt.Sprintf("seen healthy for less than %s", in.Policy.Settle),
+			},
+		}, false
+	}
+	return Step{}, true
+}
+
+// checkFirst asks the preflight checks.
+func checkFirst(in Input, p pass) (Step, bool) {
+	findings := preflight.Findings(preflight.Input{
+		Cluster: in.Cluster, To: p.to, Upgrade: in.UID, OwnToken: token(in, p, "control-plane"),
+	})
+	if len(findings) == 0 {
+		return Step{}, true
+	}
+	worst := findings[0]
+	message := worst.Message
+	if more := len(findings) - 1; more > 0 {
+		message += fmt.Sprintf(" (and %d more)", more)
+	}
+	return Step{
+		Findings: findings, Recheck: in.Now.Add(pollWaiting),
+		Why: fleet.Reason{Code: fleet.PreflightBlocked, Message: message, Object: "check " + worst.Check, Fix: worst.Fix},
+	}, false
+}
+
+// controlPlane asks for the pass's version until every API server is seen at it.
+func controlPlane(in Input, p pass) (Step, bool) {
+	cp := in.Cluster.ControlPlane
+	own := token(in, p, "control-plane")
+	soon := in.Now.Add(pollRunning)
+	if op, found := operation(in.Cluster, ""); found && op.Phase == fleet.Running {
+		return Step{Why: underWay(op, own), Recheck: soon}, false
+	} else if found && op.Phase == fleet.Failed && op.Token == own {
+		return failed(op), false
+	}
+	switch {
+	case cp.Oldest.IsZero():
+		return Step{Why: unreachable(cp), Recheck: soon}, false
+	case !in.Cluster.Reaches(cp.Oldest, p.to):
+		return Step{
+			Actions: []plan.Action{plan.UpgradeControlPlane{From: cp.Oldest, To: p.to, Token: own}},
+			Recheck: soon,
+			Why: fleet.Reason{
+				Code:    fleet.OperationRunning,
+				Message: fmt.Sprintf("control plane goes from %s to %s", cp.Oldest, p.to),
+			},
+		}, false
+	case !cp.Ready && in.Memory.started(p, ControlPlane):
+		return Step{Why: unreachable(cp), Recheck: soon}, false
+	default:
+		return Step{}, true
+	}
+}
+
+// bake lets time pass between a control plane that was changed and the nodes.
+// The cluster must be healthy at its end.
+func bake(in Input, p pass) (Step, bool) {
+	changed := in.Memory.record(p, ControlPlane)
+	if changed.Entered.IsZero() || in.Memory.started(p, Nodes) {
+		return Step{}, true
+	}
+	since := in.Memory.record(p, Bake).Entered
+	if since.IsZero() {
+		since = in.Now
+	}
+	if until := since.Add(in.Policy.Bake); in.Now.Before(until) {
+		return Step{
+			Recheck: until,
+			Why: fleet.Reason{
+				Code: fleet.Baking, Since: since,
+				Message: fmt.Sprintf("control plane is at %s; nodes follow at %s", p.to, until.UTC().Format(time.TimeOnly+" MST")),
+			},
+		}, false
+	}
+	if sick := in.Cluster.Sick(); !sick.IsZero() {
+		return Step{Why: sick, Recheck: in.Now.Add(pollRunning)}, false
+	}
+	return Step{}, true
+}
+
+// nodes replaces the nodes of one pool after the other.
+func nodes(in Input, p pass) (Step, bool) {
+	for _, pool := range in.Cluster.Pools {
+		if !p.rolls(in, pool) {
+			continue
+		}
+		if step, done := roll(in, p, pool, false); !done {
+			return step, false
+		}
+	}
+	return Step{}, true
+}
+
+// windDown brings the nodes in hand to their end, and begins no other.
+func windDown(in Input, p pass) (Step, bool) {
+	for _, pool := range in.Cluster.Pools {
+		if step, done := roll(in, p, pool, true); !done {
+			return step, false
+		}
+	}
+	return Step{}, true
+}
+
+// roll takes a pool to the pass's version.
+func roll(in Input, p pass, pool fleet.Pool, windDown bool) (Step, bool) {
+	soon := in.Now.Add(pollRunning)
+	switch {
+	case !in.Cluster.ControlPlane.Ready:
+		return Step{Why: unreachable(in.Cluster.ControlPlane), Recheck: soon}, false
+	case pool.RolledBy != fleet.ByRefit:
+		step := Step{Why: rolledByOther(pool, p.to), Recheck: in.Now.Add(pollWaiting)}
+		return step, windDown || there(pool, p.enough(in.Cluster))
+	}
+	decision := noderoll.Decide(noderoll.Input{
+		Upgrade: in.UID, Pool: pool, Budgets: in.Cluster.Budgets, WindDown: windDown,
+		Want: p.to, Enough: p.enough(in.Cluster),
+		Policy: in.Policy.Nodes(pool.Size),
+		Token:  func(what string) string { return token(in, p, "pool/"+pool.Name+"/"+what) },
+	})
+	return Step{Actions: decision.Actions, Why: decision.Why, Recheck: soon}, decision.Done
+}
+
+// operation is the control plane's (pool "") or a pool's operation that runs,
+// else the one that ended last.
+func operation(c fleet.Cluster, pool string) (fleet.Operation, bool) {
+	var last fleet.Operation
+	found := false
+	for _, op := range c.Operations {
+		if op.Pool == pool && (!found || op.Phase == fleet.Running) {
+			last, found = op, true
+		}
+	}
+	return last, found
+}
+
+func rolledByOther(pool fleet.Pool, to fleet.Version) fleet.Reason {
+	return fleet.Reason{
+		Code: fleet.PoolRolledByOther, Object: "pool " + pool.Name,
+		Message: fmt.Sprintf("pool %s is not at %s, and rolled by %s", pool.Name, to, pool.RolledBy),
+		Fix:     "have its nodes replaced, or remove them; the upgrade goes on by itself",
+	}
+}
+
+func underWay(op fleet.Operation, own string) fleet.Reason {
+	if op.Token == own {
+		message := fmt.Sprintf("control plane goes to %s", op.To)
+		if op.Message != "" {
+			message += ": " + op.Message
+		}
+		return fleet.Reason{Code: fleet.OperationRunning, Message: message, Object: "operation " + op.ID, Since: op.Started}
+	}
+	return fleet.Reason{
+		Code: fleet.ForeignOperation, Object: "operation " + op.ID, Since: op.Started,
+		Message: fmt.Sprintf("the control plane is being taken to %s by somebody else", op.To),
+	}
+}
+
+func failed(op fleet.Operation) Step {
+	return Step{
+		Outcome: Failed,
+		Why: fleet.Reason{
+			Code: fleet.OperationFailed, Object: "operation " + op.ID, Since: op.Started,
+			Message: fmt.Sprintf("control plane to %s: %s: %s", op.To, op.Code, op.Message),
+			Fix:     "see the control plane's log, repair it, then set the fleet's release anew",
+		},
+	}
+}
+
+func unreachable(cp fleet.ControlPlane) fleet.Reason {
+	return fleet.Reason{Code: fleet.Unreachable, Message: "control plane: " + cp.Message}
+}
+
+// token names one change of this upgrade's pass.
+func token(in Input, p pass, part string) string {
+	return fleet.Token(in.Cluster.UID, in.UID, p.to.String(), part)
+}

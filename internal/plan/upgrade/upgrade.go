@@ -1,0 +1,295 @@
+// Package upgrade decides the next step of one member's upgrade.
+//
+// An upgrade is a number of passes through one recipe, each of which takes the
+// control plane at most one minor further, and the nodes only where the skew
+// demands it or the release is reached. Next walks passes and recipe from the
+// start every time, and answers with the first step that is not done: position
+// is derived from what is observed, so a crash, a restart or somebody else's
+// help need no treatment of their own.
+//
+// What cannot be observed is in Memory: when steps were entered and left.
+package upgrade
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"refit.dev/refit/internal/fleet"
+	"refit.dev/refit/internal/plan"
+	"refit.dev/refit/internal/plan/noderoll"
+	"refit.dev/refit/internal/plan/preflight"
+)
+
+// Input is everything a decision needs.
+type Input struct {
+	Now time.Time
+	// UID and Member identify the upgrade in tokens and undo.
+	UID, Member string
+	// Target is the release's version, a floor within its minor.
+	Target fleet.Version
+	// Hops are the release's own versions to pass through, by minor ("1.36").
+	Hops    map[string]fleet.Version
+	Cluster fleet.Cluster
+	Policy  Policy
+	Memory  Memory
+	// Superseded is set when the fleet no longer wants this upgrade.
+	Superseded fleet.Reason
+	// Refused is set when an action was answered by a fault that will not get
+	// better by itself.
+	Refused fleet.Reason
+}
+
+// Policy is the fleet's word on how a member is changed.
+type Policy struct {
+	// Settle is how long the cluster must be seen healthy before a pass.
+	Settle time.Duration
+	// Bake is the time between control plane and nodes.
+	Bake time.Duration
+	// Nodes bounds the roll of a pool, by the pool's size.
+	Nodes func(size int) noderoll.Policy
+}
+
+// StepName names a step of the recipe.
+type StepName string
+
+// The steps.
+const (
+	Settle       StepName = "Settle"
+	Preflight    StepName = "Preflight"
+	ControlPlane StepName = "ControlPlane"
+	Bake         StepName = "Bake"
+	Nodes        StepName = "Nodes"
+)
+
+// changes tells whether a step belongs to what changes the cluster: once one was
+// entered, what comes before is closed for the pass.
+func (name StepName) changes() bool { return name != Settle && name != Preflight }
+
+// Record is what is remembered of a step: when it was entered and left. Of
+// Settle, Entered is since when the cluster was seen healthy.
+type Record struct {
+	Hop               fleet.Version
+	Step              StepName
+	Entered, Finished time.Time
+}
+
+// Memory is what the upgrade remembers between decisions.
+type Memory struct {
+	// From is the control plane's version when the upgrade began.
+	From    fleet.Version
+	Records []Record
+}
+
+// Outcome is how an upgrade ended.
+type Outcome string
+
+// The outcomes; Going means that it has not ended.
+const (
+	Going      Outcome = ""
+	Done       Outcome = "Done"
+	Failed     Outcome = "Failed"
+	Superseded Outcome = "Superseded"
+)
+
+// Step is a decision: where the upgrade stands, what to do now, and why no
+// more than that.
+type Step struct {
+	Name StepName
+	// Hop is the version of the pass.
+	Hop     fleet.Version
+	Actions []plan.Action
+	Why     fleet.Reason
+	// Findings of a preflight that stand in the way.
+	Findings []preflight.Finding
+	// Recheck is when to decide again if nothing changes before.
+	Recheck time.Time
+	Outcome Outcome
+	// Memory to be remembered before the actions are done.
+	Memory Memory
+}
+
+// stage is a step of the recipe with its decider: the step, and whether it is
+// done.
+type stage struct {
+	name   StepName
+	decide func(Input, pass) (Step, bool)
+}
+
+// recipe is one pass, in order.
+var recipe = []stage{
+	{Settle, settle},
+	{Preflight, checkFirst},
+	{ControlPlane, controlPlane},
+	{Bake, bake},
+	{Nodes, nodes},
+}
+
+// pollRunning is how long to wait before looking at something that moves by
+// itself, where no watch tells: short against a control plane's upgrade.
+const pollRunning = 2 * time.Second
+
+// pollWaiting is how long to wait before looking at what a person or another
+// system must change, where no watch tells.
+const pollWaiting = 15 * time.Second
+
+// Next is the next step of one upgrade.
+func Next(in Input) Step {
+	if in.Memory.From.IsZero() {
+		in.Memory.From = in.Cluster.ControlPlane.Oldest
+	}
+	in.Memory = in.Memory.current(in)
+	step := next(in)
+	if step.Outcome != Going {
+		return undoFirst(in, step)
+	}
+	return step
+}
+
+func next(in Input) Step {
+	if !in.Refused.IsZero() {
+		return Step{Outcome: Failed, Why: in.Refused, Memory: in.Memory}
+	}
+	if !in.Superseded.IsZero() {
+		return supersede(in)
+	}
+	if in.Memory.From.IsZero() {
+		return Step{Name: Settle, Why: unreachable(in.Cluster.ControlPlane), Memory: in.Memory, Recheck: in.Now.Add(pollWaiting)}
+	}
+	for _, p := range ahead(in, passes(in)) {
+		if step, done := walk(&in, p); !done {
+			return step
+		}
+	}
+	return finish(in)
+}
+
+// ahead leaves out the passes that are behind: those before one that has begun.
+func ahead(in Input, list []pass) []pass {
+	for i := len(list) - 1; i > 0; i-- {
+		if begun(in, list[i].to) {
+			return list[i:]
+		}
+	}
+	return list
+}
+
+// undoFirst lets no upgrade end as long as a node carries its cordon, or may
+// carry it unseen: where nodes were in hand, it looks once more.
+func undoFirst(in Input, step Step) Step {
+	for _, node := range in.Cluster.Nodes() {
+		if node.CordonedBy == in.UID {
+			step.Actions = append(step.Actions, plan.Restore{Node: node.Name, UID: node.UID, Upgrade: in.UID})
+		}
+	}
+	open := step.Memory.open(Nodes)
+	if len(step.Actions) > 0 || len(open) > 0 {
+		step.Name, step.Outcome, step.Recheck = Nodes, Going, in.Now.Add(pollRunning)
+	}
+	for _, record := range open {
+		step.Hop = record.Hop
+		if !in.Cluster.ControlPlane.Ready {
+			step.Why = unreachable(in.Cluster.ControlPlane)
+			continue
+		}
+		step.Memory = step.Memory.leave(pass{to: record.Hop}, Nodes, in.Now)
+	}
+	return step
+}
+
+// walk goes through the recipe once; done means that the whole pass is behind.
+func walk(in *Input, p pass) (Step, bool) {
+	if p.to.IsZero() {
+		return notOffered(*in, p), overtaken(*in, p)
+	}
+	closed := begun(*in, p.to) || passedBy(*in, p)
+	for _, s := range recipe {
+		if closed && !s.name.changes() {
+			continue
+		}
+		step, done := s.decide(*in, p)
+		if !done {
+			step.Name, step.Hop = s.name, p.to
+			step.Memory = in.Memory.enter(p, s.name, in.Now, step)
+			return step, false
+		}
+		in.Memory = in.Memory.leave(p, s.name, in.Now)
+	}
+	return Step{}, true
+}
+
+// passedBy tells whether nothing of the pass is left to do, so that nothing
+// needs to be asked before it.
+func passedBy(in Input, p pass) bool {
+	return !p.last() && in.Cluster.Reaches(in.Cluster.ControlPlane.Oldest, p.to) &&
+		!slices.ContainsFunc(in.Cluster.Pools, func(pool fleet.Pool) bool { return p.rolls(in, pool) })
+}
+
+// overtaken tells whether a pass needs no version: the cluster is ahead of it.
+func overtaken(in Input, p pass) bool {
+	return in.Cluster.Reaches(in.Cluster.ControlPlane.Oldest, p.floor) && (!p.last() || in.Cluster.NodesAt(p.floor))
+}
+
+// supersede ends an upgrade that is not wanted any more, at a safe point: no
+// operation of ours runs, and the nodes in hand are brought to their end. It
+// goes by what was begun, for the release may be gone.
+func supersede(in Input) Step {
+	if why := unsettledChange(in); why != "" {
+		reason := in.Superseded
+		reason.Message += "; " + why
+		return Step{Name: ControlPlane, Why: reason, Memory: in.Memory, Recheck: in.Now.Add(pollRunning)}
+	}
+	for _, record := range in.Memory.open(Nodes) {
+		if step, done := windDown(in, pass{to: record.Hop}); !done {
+			step.Name, step.Hop, step.Memory = Nodes, record.Hop, in.Memory
+			return step
+		}
+	}
+	return Step{Outcome: Superseded, Why: in.Superseded, Memory: in.Memory}
+}
+
+// unsettledChange says how a change of the control plane is still on its way;
+// empty where none is. One that was asked for may not have shown yet.
+func unsettledChange(in Input) string {
+	op, found := operation(in.Cluster, "")
+	if found && op.Phase == fleet.Running && !op.Foreign {
+		return "waiting for the control plane's operation to end"
+	}
+	for _, record := range in.Memory.open(ControlPlane) {
+		ended := found && op.Token == token(in, pass{to: record.Hop}, "control-plane")
+		if begun(in, record.Hop) && !ended && !in.Cluster.Reaches(in.Cluster.ControlPlane.Oldest, record.Hop) {
+			return "waiting to see what became of the control plane's change"
+		}
+	}
+	return ""
+}
+
+// finish settles once more at the very end.
+func finish(in Input) Step {
+	end := pass{} // of no pass: each pass has a Settle of its own
+	step, done := settle(in, end)
+	step.Name, step.Hop = Settle, in.Target
+	if !done {
+		step.Memory = in.Memory.enter(end, Settle, in.Now, step)
+		return step
+	}
+	step.Memory = in.Memory.leave(end, Settle, in.Now)
+	step.Outcome = Done
+	step.Why = fleet.Reason{Code: fleet.Done, Message: fmt.Sprintf("every part is observed at %s or ahead, and healthy", in.Target)}
+	return step
+}
+
+func notOffered(in Input, p pass) Step {
+	var offers []string
+	for _, v := range in.Cluster.Offers {
+		offers = append(offers, v.String())
+	}
+	return Step{
+		Name: Preflight, Memory: in.Memory, Recheck: in.Now.Add(pollWaiting),
+		Why: fleet.Reason{
+			Code:    fleet.NotOffered,
+			Message: fmt.Sprintf("the provider offers no version of %s that is at least %s; it offers %v", p.floor.MinorName(), p.floor, offers),
+			Fix:     "name a version that is offered in the release's bundle (kubernetes or hops)",
+		},
+	}
+}
