@@ -1,0 +1,124 @@
+// Package act is the only code that changes a cluster: one case per action.
+//
+// It decides nothing. Every action holds what it needs, is idempotent, and
+// returns without waiting for its effect, which the next observation will show.
+package act
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"k8s.io/utils/clock"
+
+	"refit.dev/refit/internal/fleet"
+	"refit.dev/refit/internal/member"
+	"refit.dev/refit/internal/plan"
+	"refit.dev/refit/internal/provider"
+)
+
+// Actor carries actions out.
+type Actor struct {
+	Members *member.Clients
+	Clock   clock.PassiveClock
+}
+
+// Result is what an action came to, where that is no error.
+type Result string
+
+// The results.
+const (
+	// Accepted: the effect will show, or had shown already.
+	Accepted Result = "Accepted"
+	// Refused: a budget does not allow the eviction now.
+	Refused Result = "Refused"
+	// Outdated: the world has changed since the plan; plan again.
+	Outdated Result = "Outdated"
+)
+
+// Do carries out one action on one cluster. Its errors are faults: see
+// provider.AsFault.
+func (a *Actor) Do(ctx context.Context, cluster provider.Cluster, action plan.Action) (Result, error) {
+	result, err := a.do(ctx, cluster, action)
+	switch {
+	case errors.Is(err, member.ErrRefusedByBudget):
+		return Refused, nil
+	case errors.Is(err, member.ErrChanged):
+		return Outdated, nil
+	case err != nil:
+		return "", fmt.Errorf("%s: %s: %w", cluster.Name, action, err)
+	}
+	return result, nil
+}
+
+func (a *Actor) do(ctx context.Context, cluster provider.Cluster, action plan.Action) (Result, error) {
+	switch act := action.(type) {
+	case plan.UpgradeControlPlane:
+		return a.ensure(ctx, cluster, provider.Change{
+			Part: provider.Part{Kind: provider.PartControlPlane},
+			From: provider.State{Version: act.From}, To: provider.State{Version: act.To}, Token: act.Token,
+		})
+	case plan.SetPoolTemplate:
+		return a.ensure(ctx, cluster, provider.Change{
+			Part: provider.Part{Kind: provider.PartPool, Pool: act.Pool},
+			From: provider.State{Version: act.From}, To: provider.State{Version: act.To}, Token: act.Token,
+		})
+	case plan.AddNode:
+		nodes, err := replacer(cluster)
+		if err != nil {
+			return "", err
+		}
+		return Accepted, nodes.AddNode(ctx, cluster.Ref, provider.NodeAddition{Pool: act.Pool, Replaces: act.Replaces, Token: act.Token})
+	case plan.RemoveNode:
+		nodes, err := replacer(cluster)
+		if err != nil {
+			return "", err
+		}
+		return Accepted, nodes.RemoveNode(ctx, cluster.Ref, provider.NodeRemoval{Pool: act.Pool, Instance: act.Instance})
+	case plan.Cordon, plan.Evict, plan.Restore:
+		return a.inMember(ctx, cluster, action)
+	}
+	return "", fmt.Errorf("action %T is not known", action)
+}
+
+// inMember carries out what goes to the member's own API server.
+func (a *Actor) inMember(ctx context.Context, cluster provider.Cluster, action plan.Action) (Result, error) {
+	client, err := a.Members.For(ctx, cluster)
+	if err != nil {
+		return "", err
+	}
+	switch act := action.(type) {
+	case plan.Cordon:
+		return Accepted, client.Cordon(ctx,
+			member.NodeRef{Name: act.Node, UID: act.UID, ResourceVersion: act.ResourceVersion},
+			member.Undo{Upgrade: act.Upgrade, Unschedulable: act.WasCordoned, At: a.Clock.Now().UTC()})
+	case plan.Evict:
+		return Accepted, client.Evict(ctx, act.Namespace, act.Pod, act.UID)
+	case plan.Restore:
+		return Accepted, client.Restore(ctx, act.Node, act.Upgrade)
+	default:
+		return "", fmt.Errorf("action %T does not go to the member", action)
+	}
+}
+
+func (a *Actor) ensure(ctx context.Context, cluster provider.Cluster, change provider.Change) (Result, error) {
+	operation, err := cluster.Provider.Ensure(ctx, cluster.Ref, change)
+	if err == nil && operation.Phase == fleet.Failed {
+		err = &provider.Fault{
+			Class: provider.Stop, Code: operation.Code,
+			Err: fmt.Errorf("operation %s failed: %s", operation.ID, operation.Message),
+		}
+	}
+	return Accepted, err
+}
+
+func replacer(cluster provider.Cluster) (provider.NodeReplacer, error) {
+	nodes, ok := cluster.Provider.(provider.NodeReplacer)
+	if !ok {
+		return nil, &provider.Fault{
+			Class: provider.Stop, Code: provider.CodeInvalid,
+			Err: fmt.Errorf("the provider of %s cannot replace single nodes", cluster.Name),
+		}
+	}
+	return nodes, nil
+}

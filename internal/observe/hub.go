@@ -1,0 +1,216 @@
+package observe
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "refit.dev/refit/api/v1alpha1"
+	"refit.dev/refit/internal/fleet"
+	"refit.dev/refit/internal/plan/noderoll"
+	"refit.dev/refit/internal/plan/rollout"
+	"refit.dev/refit/internal/plan/upgrade"
+)
+
+// Hub is what one namespace of the hub holds.
+type Hub struct {
+	Members  []v1.MemberCluster
+	Releases []v1.Release
+	Fleets   []v1.Fleet
+	Upgrades []v1.ClusterUpgrade
+}
+
+// ReadHub reads everything of one namespace that plans are made on.
+func ReadHub(ctx context.Context, reader client.Reader, namespace string) (Hub, error) {
+	var (
+		members  v1.MemberClusterList
+		releases v1.ReleaseList
+		fleets   v1.FleetList
+		upgrades v1.ClusterUpgradeList
+	)
+	for _, list := range []client.ObjectList{&members, &fleets, &upgrades} {
+		if err := reader.List(ctx, list, client.InNamespace(namespace)); err != nil {
+			return Hub{}, fmt.Errorf("read the hub: %w", err)
+		}
+	}
+	if err := reader.List(ctx, &releases); err != nil {
+		return Hub{}, fmt.Errorf("read the hub: %w", err)
+	}
+	return Hub{Members: members.Items, Releases: releases.Items, Fleets: fleets.Items, Upgrades: upgrades.Items}, nil
+}
+
+// Rollout is the hub as package rollout plans on it. A fleet whose release was
+// just changed is seen with the revision it is about to have.
+func Rollout(hub Hub, now time.Time) rollout.Input {
+	in := rollout.Input{Now: now}
+	for i := range hub.Members {
+		in.Members = append(in.Members, memberOf(&hub.Members[i]))
+	}
+	for i := range hub.Fleets {
+		in.Fleets = append(in.Fleets, fleetOf(&hub.Fleets[i], hub))
+	}
+	for i := range hub.Upgrades {
+		in.Upgrades = append(in.Upgrades, upgradeOf(&hub.Upgrades[i]))
+	}
+	return in
+}
+
+// Release is the named release of the hub, with what it bundles now.
+func (h Hub) Release(name string) (v1.ReleaseRef, rollout.Release, bool) {
+	for _, release := range h.Releases {
+		if release.Name == name {
+			hash := release.Spec.Bundle.Hash()
+			target, _ := fleet.ParseVersion(release.Spec.Bundle.Kubernetes) // admitted by CEL
+			return v1.ReleaseRef{Name: name, Hash: hash}, rollout.Release{Name: name, Hash: hash, Target: target}, true
+		}
+	}
+	return v1.ReleaseRef{}, rollout.Release{Name: name}, false
+}
+
+// Revision is the fleet's revision of a release: one more than the last when
+// name or bundle differ from it.
+func Revision(f *v1.Fleet, release v1.ReleaseRef) int64 {
+	if f.Status.Release != nil && *f.Status.Release == release {
+		return f.Status.Revision
+	}
+	return f.Status.Revision + 1
+}
+
+func memberOf(mc *v1.MemberCluster) rollout.Member {
+	m := rollout.Member{
+		Name: mc.Name, ObservedAt: mc.Status.ObservedAt.Time,
+		Oldest: oldestPart(mc.Status), Message: "never observed",
+	}
+	if ready := meta.FindStatusCondition(mc.Status.Conditions, v1.ConditionReady); ready != nil {
+		m.Ready, m.Message = ready.Status == metav1.ConditionTrue, ready.Message
+	}
+	return m
+}
+
+// oldestPart is the version of the oldest part that was seen; a cluster
+// without nodes is its control plane.
+func oldestPart(status v1.MemberClusterStatus) fleet.Version {
+	oldest, _ := fleet.ParseVersion(status.ControlPlane.Version) // zero: unknown
+	if status.Nodes.Total == 0 {
+		return oldest
+	}
+	if nodes, _ := fleet.ParseVersion(status.Nodes.Oldest); nodes.Less(oldest) {
+		return nodes
+	}
+	return oldest
+}
+
+func fleetOf(f *v1.Fleet, hub Hub) rollout.Fleet {
+	ref, release, _ := hub.Release(f.Spec.Release)
+	seen := rollout.Fleet{Name: f.Name, UID: string(f.UID), Revision: Revision(f, ref), Release: release}
+	members := selected(f, hub.Members)
+	for _, wave := range f.Spec.Waves {
+		seen.Waves = append(seen.Waves, rollout.Wave{
+			Name: wave.Name, Members: members,
+			MaxConcurrent: max(1, scaled(wave.MaxConcurrent, len(members), roundUp)),
+		})
+	}
+	return seen
+}
+
+func selected(f *v1.Fleet, members []v1.MemberCluster) []string {
+	selector, err := metav1.LabelSelectorAsSelector(&f.Spec.Selector)
+	if err != nil {
+		return nil // the API server admits no such selector
+	}
+	var names []string
+	for _, mc := range members {
+		if selector.Matches(labels.Set(mc.Labels)) && mc.DeletionTimestamp.IsZero() {
+			names = append(names, mc.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func upgradeOf(up *v1.ClusterUpgrade) rollout.Upgrade {
+	seen := rollout.Upgrade{Member: up.Spec.Member, N: Number(up), FleetUID: up.Spec.FleetUID, Revision: up.Spec.Revision}
+	if ended := meta.FindStatusCondition(up.Status.Conditions, v1.ConditionEnded); ended != nil && ended.Status == metav1.ConditionTrue {
+		seen.Outcome, seen.EndedAt = rollout.Outcome(ended.Reason), ended.LastTransitionTime.Time
+	}
+	return seen
+}
+
+// Number is the n of an upgrade's name, <member>.<n>.
+func Number(up *v1.ClusterUpgrade) int {
+	n, _ := strconv.Atoi(strings.TrimPrefix(up.Name, up.Spec.Member+".")) // admitted by CEL
+	return n
+}
+
+// Ended tells whether an upgrade has ended.
+func Ended(up *v1.ClusterUpgrade) bool {
+	return meta.IsStatusConditionTrue(up.Status.Conditions, v1.ConditionEnded)
+}
+
+// Hops are a bundle's versions to pass through.
+func Hops(bundle v1.Bundle) map[string]fleet.Version {
+	hops := map[string]fleet.Version{}
+	for minor, version := range bundle.Hops {
+		hops[minor], _ = fleet.ParseVersion(string(version)) // admitted by CEL
+	}
+	return hops
+}
+
+// Policy is the fleet's word on how a member is changed.
+func Policy(f *v1.Fleet) upgrade.Policy {
+	nodes := f.Spec.Nodes
+	return upgrade.Policy{
+		Settle: f.Spec.Settle.Duration,
+		Bake:   f.Spec.Bake.Duration,
+		Nodes: func(size int) noderoll.Policy {
+			return noderoll.Policy{
+				MaxSurge:       scaled(nodes.MaxSurge, size, roundUp),
+				MaxUnavailable: scaled(nodes.MaxUnavailable, size, roundDown),
+			}
+		},
+	}
+}
+
+const (
+	roundUp   = true
+	roundDown = false
+)
+
+// scaled is a number, or a percentage of total.
+func scaled(value intstr.IntOrString, total int, up bool) int {
+	n, err := intstr.GetScaledValueFromIntOrPercent(&value, total, up)
+	if err != nil {
+		return 0 // admitted by CEL
+	}
+	return n
+}
+
+// Reason is a reason as a status has it.
+func Reason(why *v1.Why) fleet.Reason {
+	if why == nil {
+		return fleet.Reason{}
+	}
+	return fleet.Reason{Code: fleet.Code(why.Code), Message: why.Message, Object: why.Object, Fix: why.Fix, Since: why.Since.Time}
+}
+
+// Memory is what the upgrade remembers.
+func Memory(status v1.ClusterUpgradeStatus) upgrade.Memory {
+	from, _ := fleet.ParseVersion(status.From) // zero: not begun
+	memory := upgrade.Memory{From: from}
+	for _, step := range status.Steps {
+		hop, _ := fleet.ParseVersion(step.Hop) // zero: the end, of no hop
+		memory.Records = append(memory.Records, upgrade.Record{
+			Hop: hop, Step: upgrade.StepName(step.Name), Entered: step.Started.Time, Finished: step.Finished.Time,
+		})
+	}
+	return memory
+}

@@ -1,0 +1,54 @@
+package provider
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Class says what to do about a fault.
+type Class string
+
+// The classes of faults.
+const (
+	// Retry: back off and repeat the same call with the same token.
+	Retry Class = "Retry"
+	// Wait: something else is in progress; look again after Fault.After.
+	Wait Class = "Wait"
+	// Stop: it will not get better by itself; a person must act.
+	Stop Class = "Stop"
+)
+
+// The codes of faults that callers tell apart.
+const (
+	CodeUnknownCluster = "UnknownCluster"
+	CodeUnreachable    = "Unreachable"
+	CodeChanged        = "Changed"
+	CodeNotOffered     = "NotOffered"
+	CodeInProgress     = "InProgress"
+	CodeInvalid        = "Invalid"
+)
+
+// Fault is an error of the outside world, classed once, at the port.
+type Fault struct {
+	Class Class
+	Code  string
+	// After is when it is worth looking again; 0 leaves it to the caller.
+	After time.Duration
+	Err   error
+}
+
+// Error is the fault's code and cause.
+func (f *Fault) Error() string { return fmt.Sprintf("%s: %v", f.Code, f.Err) }
+
+// Unwrap is the cause.
+func (f *Fault) Unwrap() error { return f.Err }
+
+// AsFault finds the fault in an error; an error that nobody classed is one to
+// retry, since unknown is neither done nor final.
+func AsFault(err error) *Fault {
+	if fault := (*Fault)(nil); errors.As(err, &fault) {
+		return fault
+	}
+	return &Fault{Class: Retry, Code: CodeUnreachable, Err: err}
+}
