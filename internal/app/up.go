@@ -1,0 +1,281 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	v1 "refit.dev/refit/api/v1alpha1"
+	"refit.dev/refit/deploy/chart"
+	"refit.dev/refit/internal/act"
+	"refit.dev/refit/internal/cli"
+	"refit.dev/refit/internal/control"
+	"refit.dev/refit/internal/hub"
+	"refit.dev/refit/internal/member"
+	"refit.dev/refit/internal/observe"
+	"refit.dev/refit/internal/provider"
+	"refit.dev/refit/internal/provider/local"
+)
+
+// keepEvery is how often local members are seen to: a supervisor that was
+// killed is missed for no longer than that.
+const keepEvery = 2 * time.Second
+
+// workers is how many members are looked at at once: most of it is waiting.
+const workers = 16
+
+// Up runs hub and loops until ctx ends, and brings up the local members.
+func Up(ctx context.Context, options cli.UpOptions) error {
+	return up(ctx, options, func(*rest.Config) {
+		if options.Ready != nil {
+			options.Ready()
+		}
+	})
+}
+
+func up(ctx context.Context, options cli.UpOptions, ready func(*rest.Config)) (err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+
+	target, err := openHub(ctx, options)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, target.stop()) }()
+
+	log, closeLog, err := openLog(options.DataDir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeLog()) }()
+
+	if err := prepare(ctx, target.config, options.Namespace); err != nil {
+		return err
+	}
+	members, err := cli.LocalMembers(options.DataDir, io.Discard)
+	if err != nil {
+		return err
+	}
+	if err := members.StartAll(ctx); err != nil {
+		return err
+	}
+	if err := register(ctx, target.config, options.Namespace, members); err != nil {
+		return err
+	}
+	go keep(ctx, members, log)
+
+	manager, err := newManager(target.config, options, log)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(options.Out, "hub ready; look at it with: kubectl --kubeconfig %s get refit\n", target.kubeconfig)
+	ready(target.config)
+	go func() {
+		<-target.done
+		cancel(errors.New("the hub ended"))
+	}()
+	if err := manager.Start(ctx); err != nil {
+		return fmt.Errorf("run the control loops: %w", err)
+	}
+	return nil
+}
+
+// hubTarget is the hub that is run against, embedded or not.
+type hubTarget struct {
+	config     *rest.Config
+	kubeconfig string
+	done       <-chan struct{}
+	stop       func() error
+}
+
+// openHub starts the embedded hub, or connects to a management cluster.
+func openHub(ctx context.Context, options cli.UpOptions) (hubTarget, error) {
+	if options.Kubeconfig != "" {
+		config, err := clientcmd.BuildConfigFromFlags("", options.Kubeconfig)
+		if err != nil {
+			return hubTarget{}, fmt.Errorf("--kubeconfig %s: %w", options.Kubeconfig, err)
+		}
+		return hubTarget{config: config, kubeconfig: options.Kubeconfig, done: ctx.Done(), stop: func() error { return nil }}, nil
+	}
+	// The hub outlives ctx until the loops have ended: Stop ends it.
+	h, err := hub.Start(context.WithoutCancel(ctx), hub.Options{
+		DataDir: options.DataDir, Port: options.Port, Version: Version, Namespace: options.Namespace,
+	})
+	if err != nil {
+		return hubTarget{}, err
+	}
+	return hubTarget{config: h.Config(), kubeconfig: h.Kubeconfig(), done: h.Done(), stop: h.Stop}, nil
+}
+
+// openLog is the log of the loops, one file that every start begins anew.
+func openLog(dataDir string) (*slog.Logger, func() error, error) {
+	path := filepath.Join(dataDir, "logs", "refit.log")
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, nil, fmt.Errorf("--data-dir %s: %w", dataDir, err)
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600) //nolint:gosec // in the user's own data directory
+	if err != nil {
+		return nil, nil, fmt.Errorf("--data-dir %s: %w", dataDir, err)
+	}
+	return slog.New(slog.NewJSONHandler(file, &slog.HandlerOptions{Level: slog.LevelDebug})), file.Close, nil
+}
+
+// prepare installs the kinds and makes the namespace.
+func prepare(ctx context.Context, config *rest.Config, namespace string) error {
+	crds, err := chart.CRDs()
+	if err != nil {
+		return err
+	}
+	if err := hub.InstallCRDs(ctx, config, crds); err != nil {
+		return err
+	}
+	c, err := newClient(config)
+	if err != nil {
+		return err
+	}
+	err = c.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("create namespace %s: %w", namespace, err)
+	}
+	return nil
+}
+
+// register makes a MemberCluster of every local member that has none.
+func register(ctx context.Context, config *rest.Config, namespace string, members local.Members) error {
+	c, err := newClient(config)
+	if err != nil {
+		return err
+	}
+	all, err := members.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, m := range all {
+		if err := cli.Register(ctx, c, namespace, m.Name, m.Labels); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keep sees to it that local members run, also after a reboot.
+func keep(ctx context.Context, members local.Members, log *slog.Logger) {
+	ticker := time.NewTicker(keepEvery)
+	defer ticker.Stop()
+	for {
+		if err := members.Keep(ctx); err != nil && ctx.Err() == nil {
+			log.Warn("keep local members running", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// newManager wires the three loops.
+func newManager(config *rest.Config, options cli.UpOptions, log *slog.Logger) (ctrl.Manager, error) {
+	scheme, err := newScheme()
+	if err != nil {
+		return nil, err
+	}
+	logger := logr.FromSlogHandler(log.Handler())
+	ctrl.SetLogger(logger)
+	config = rest.CopyConfig(config)
+	config.QPS, config.Burst = 100, 200 // our own hub, or one that we share with few
+	manager, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme: scheme, Logger: logger,
+		Metrics:                       server.Options{BindAddress: "0"},
+		Cache:                         cache.Options{DefaultNamespaces: map[string]cache.Config{options.Namespace: {}}},
+		LeaderElection:                options.Kubeconfig != "",
+		LeaderElectionID:              "refit.refit.dev",
+		LeaderElectionNamespace:       options.Namespace,
+		LeaderElectionReleaseOnCancel: true,
+		Controller:                    controllerOptions(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("set up the control loops: %w", err)
+	}
+	clients := &member.Clients{}
+	known, err := providers(options.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	clusters := &observe.Clusters{Providers: known, Members: clients, Clock: clock.RealClock{}}
+	loops := control.Loops{
+		Workers: workers,
+		Fleets: &control.Fleets{
+			Client: manager.GetClient(), Reader: manager.GetAPIReader(), Clock: clock.RealClock{},
+			Namespace: options.Namespace, Log: log.With("loop", "fleets"),
+		},
+		Upgrades: &control.Upgrades{
+			Client: manager.GetClient(), Reader: manager.GetAPIReader(), Clock: clock.RealClock{},
+			Clusters: clusters, Actor: &act.Actor{Members: clients, Clock: clock.RealClock{}},
+			Watch: &control.Watches{Members: clients, Log: log.With("loop", "upgrades")}, Log: log.With("loop", "upgrades"),
+		},
+		Members: &control.Members{
+			Client: manager.GetClient(), Clock: clock.RealClock{}, Clusters: clusters, Log: log.With("loop", "members"),
+		},
+	}
+	return manager, loops.Setup(manager)
+}
+
+// controllerOptions: names may repeat, for a process may run one manager after
+// another.
+func controllerOptions() config.Controller {
+	again := true
+	return config.Controller{SkipNameValidation: &again}
+}
+
+// providers are all there are, by the name that MemberCluster has for them.
+func providers(dataDir string) (map[string]provider.Provider, error) {
+	onThisMachine, err := cli.LocalProvider(dataDir)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]provider.Provider{
+		"local": onThisMachine,
+	}, nil
+}
+
+func newScheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{v1.AddToScheme, corev1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return nil, fmt.Errorf("build the scheme: %w", err)
+		}
+	}
+	return scheme, nil
+}
+
+func newClient(config *rest.Config) (client.Client, error) {
+	scheme, err := newScheme()
+	if err != nil {
+		return nil, err
+	}
+	c, err := client.New(config, client.Options{Scheme: scheme})
+	if err != nil {
+		return nil, fmt.Errorf("connect to the hub at %s: %w", config.Host, err)
+	}
+	return c, nil
+}

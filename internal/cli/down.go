@@ -1,0 +1,148 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"refit.dev/refit/internal/kube"
+)
+
+// endTimeout is how long a hub may take to end: it closes its watches, then etcd.
+const endTimeout = 30 * time.Second
+
+func newDownCommand(app App) *cobra.Command {
+	var keepMembers bool
+	cmd := &cobra.Command{
+		Use:   "down",
+		Short: "Stop the hub and the local members; everything is kept",
+		Example: `  refit down
+  refit down --keep-members    # the clusters go on without a hub`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return down(cmd.Context(), app, flag(cmd, "data-dir"), keepMembers, cmd.OutOrStdout())
+		},
+	}
+	cmd.Flags().BoolVar(&keepMembers, "keep-members", false, "stop the hub only")
+	return cmd
+}
+
+func down(ctx context.Context, app App, dataDir string, keepMembers bool, out io.Writer) error {
+	pid, err := app.HubProcess(dataDir)
+	if err != nil {
+		return err
+	}
+	if pid != 0 {
+		if err := endHub(ctx, app, dataDir, pid); err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "hub stopped (pid %d)\n", pid)
+	}
+	if keepMembers {
+		return nil
+	}
+	members, err := LocalMembers(dataDir, io.Discard)
+	if err != nil {
+		return err
+	}
+	names, err := members.Names()
+	if err != nil {
+		return err
+	}
+	if err := members.StopAll(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%d local members stopped; \"refit up\" starts them again\n", len(names))
+	return nil
+}
+
+// endHub asks the process to end, and waits until its lock is free: the lock,
+// not the pid, tells that it is gone.
+func endHub(ctx context.Context, app App, dataDir string, pid int) error {
+	process, err := os.FindProcess(pid)
+	if err != nil {
+		return fmt.Errorf("stop the hub: %w", err)
+	}
+	if err := process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("stop the hub (pid %d): %w", pid, err)
+	}
+	deadline := time.Now().Add(endTimeout)
+	for time.Now().Before(deadline) {
+		holder, err := app.HubProcess(dataDir)
+		if err != nil {
+			return err
+		}
+		if holder != pid {
+			return nil
+		}
+		if !pause(ctx, 50*time.Millisecond) {
+			return ctx.Err()
+		}
+	}
+	return fmt.Errorf("the hub (pid %d) has not ended after %s; see %s, and end it with kill -9 %d",
+		pid, endTimeout, filepath.Join(dataDir, "logs"), pid)
+}
+
+func newUninstallCommand(app App) *cobra.Command {
+	var yes, caches bool
+	cmd := &cobra.Command{
+		Use:   "uninstall",
+		Short: "Stop everything and remove the data directory",
+		Long: `Stop the hub and the local members, and remove the data directory with all that
+is in it. Clusters that are not local are not touched. The binary itself stays.`,
+		Example: `  refit uninstall --yes
+  refit uninstall --yes --cache    # the downloaded and built binaries too`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			dataDir := flag(cmd, "data-dir")
+			if !yes {
+				return fmt.Errorf("this removes %s and every local member; say so with --yes", dataDir)
+			}
+			return uninstall(cmd, app, dataDir, caches)
+		},
+	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "yes, remove it")
+	cmd.Flags().BoolVar(&caches, "cache", false, "remove the cached binaries too")
+	return cmd
+}
+
+func uninstall(cmd *cobra.Command, app App, dataDir string, caches bool) error {
+	if err := down(cmd.Context(), app, dataDir, false, cmd.OutOrStdout()); err != nil {
+		return err
+	}
+	members, err := LocalMembers(dataDir, io.Discard)
+	if err != nil {
+		return err
+	}
+	names, err := members.Names()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := members.Delete(cmd.Context(), name); err != nil {
+			return err
+		}
+	}
+	folders := []string{dataDir}
+	if caches {
+		cache, err := kube.DefaultDir()
+		if err != nil {
+			return err
+		}
+		folders = append(folders, cache)
+	}
+	for _, folder := range folders {
+		if err := os.RemoveAll(folder); err != nil {
+			return fmt.Errorf("remove %s: %w", folder, err)
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "removed %s\n", folder)
+	}
+	return nil
+}

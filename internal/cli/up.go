@@ -1,0 +1,144 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// UpOptions say what "refit up" runs.
+type UpOptions struct {
+	DataDir string
+	// Kubeconfig of a management cluster; empty starts the embedded hub.
+	Kubeconfig string
+	Namespace  string
+	// Port of the embedded hub; 0 is the one of the last start.
+	Port int
+	// Out is where a person is told what happens.
+	Out io.Writer
+	// Ready is called once everything runs.
+	Ready func()
+}
+
+// readyTimeout is how long a detached hub may take to say that it is ready.
+const readyTimeout = 2 * time.Minute
+
+func newUpCommand(app App) *cobra.Command {
+	var port int
+	var detach bool
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Start the hub and the control loops",
+		Long: `Start the hub, a Kubernetes API server inside this process, and the control
+loops, and bring up the local members. It runs until interrupted; everything is
+kept in the data directory.
+
+With --kubeconfig the same loops run against that management cluster instead.`,
+		Example: `  refit up
+  refit up --detach && kubectl --kubeconfig ~/.local/share/refit/kubeconfig get fleets
+  refit up --kubeconfig ~/.kube/management`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if port < 0 || port > 65535 {
+				return fmt.Errorf("--port %d: is no port; name one from 1 to 65535, or 0 for any that is free", port)
+			}
+			options := UpOptions{
+				DataDir: flag(cmd, "data-dir"), Kubeconfig: flag(cmd, "kubeconfig"), Namespace: flag(cmd, "namespace"),
+				Port: port, Out: cmd.OutOrStdout(),
+			}
+			if detach {
+				return upDetached(cmd.Context(), options)
+			}
+			options.Ready = announce
+			return app.Up(cmd.Context(), options)
+		},
+	}
+	cmd.Flags().IntVar(&port, "port", 0, "loopback port of the hub (default: the one of the last start, else any that is free)")
+	cmd.Flags().BoolVarP(&detach, "detach", "d", false, "return once everything runs, and leave it running")
+	return cmd
+}
+
+// readyPipe is the file descriptor on which a detached hub says that it is
+// ready: the first after standard error.
+const (
+	readyPipe     = 3
+	readyVariable = "REFIT_READY_PIPE"
+)
+
+// announce tells the process that started us, if one waits.
+func announce() {
+	if os.Getenv(readyVariable) == "" {
+		return
+	}
+	pipe := os.NewFile(readyPipe, "ready")
+	_, _ = pipe.WriteString("ready\n") // who does not wait any more need not be told
+	_ = pipe.Close()
+}
+
+// upDetached starts the same command in a session of its own, and waits until
+// it says that it is ready.
+func upDetached(ctx context.Context, options UpOptions) error {
+	logFile := filepath.Join(options.DataDir, "logs", "up.log")
+	if err := os.MkdirAll(filepath.Dir(logFile), 0o700); err != nil {
+		return fmt.Errorf("--data-dir %s: %w", options.DataDir, err)
+	}
+	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("--data-dir %s: %w", options.DataDir, err)
+	}
+	defer func() { _ = log.Close() }()
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("start the hub: %w", err)
+	}
+	defer func() { _ = reader.Close() }()
+
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("start the hub: %w", err)
+	}
+	args := []string{"up", "--data-dir", options.DataDir, "--namespace", options.Namespace, "--port", fmt.Sprint(options.Port)}
+	if options.Kubeconfig != "" {
+		args = append(args, "--kubeconfig", options.Kubeconfig)
+	}
+	child := exec.Command(self, args...) //nolint:noctx // it outlives this command on purpose
+	child.Stdout, child.Stderr = log, log
+	child.ExtraFiles = []*os.File{writer}
+	child.Env = append(os.Environ(), readyVariable+"=1")
+	child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := child.Start(); err != nil {
+		return fmt.Errorf("start the hub: %w", err)
+	}
+	_ = writer.Close()
+	return awaitReady(ctx, options, reader, child, logFile)
+}
+
+func awaitReady(ctx context.Context, options UpOptions, reader *os.File, child *exec.Cmd, logFile string) error {
+	ready := make(chan bool, 1)
+	go func() {
+		n, _ := reader.Read(make([]byte, 16)) // the end of the pipe is the end of the process
+		ready <- n > 0
+	}()
+	select {
+	case ok := <-ready:
+		if ok {
+			fmt.Fprintf(options.Out, "refit is up (pid %d); stop it with \"refit down\"\n", child.Process.Pid)
+			return child.Process.Release()
+		}
+		_ = child.Wait() // its exit is told by its log
+		text, _ := os.ReadFile(logFile)
+		return fmt.Errorf("the hub did not start:\n%s", text)
+	case <-time.After(readyTimeout):
+		return fmt.Errorf("the hub (pid %d) is not ready after %s; see %s", child.Process.Pid, readyTimeout, logFile)
+	case <-ctx.Done():
+		_ = child.Process.Signal(syscall.SIGTERM) // it was ours to start
+		return ctx.Err()
+	}
+}

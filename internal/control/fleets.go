@@ -1,0 +1,224 @@
+// Package control holds the three loops. Each reads, decides, records and acts,
+// visibly in that order; all deciding is in package plan.
+//
+// A loop takes a client, a clock and one key, so that a simulator can call it
+// directly. Each is the sole writer of one kind's status: Fleets of Fleet (and
+// Release), Upgrades of ClusterUpgrade, Members of MemberCluster.
+package control
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "refit.dev/refit/api/v1alpha1"
+	"refit.dev/refit/internal/fleet"
+	"refit.dev/refit/internal/observe"
+	"refit.dev/refit/internal/plan/invariant"
+	"refit.dev/refit/internal/plan/rollout"
+)
+
+// keptUpgrades is how many upgrades of a member are kept, so that the next
+// number is always known and there is a history to look at.
+const keptUpgrades = 5
+
+// Fleets decides for all fleets of one namespace at once: limits that fleets
+// share then need no lock.
+type Fleets struct {
+	// Client reads from a cache and writes.
+	Client client.Client
+	// Reader reads from the API server itself.
+	Reader    client.Reader
+	Clock     clock.PassiveClock
+	Namespace string
+	Log       *slog.Logger
+}
+
+// Reconcile plans all fleets anew.
+func (f *Fleets) Reconcile(ctx context.Context) (ctrl.Result, error) {
+	// Read.
+	hub, err := observe.ReadHub(ctx, f.Client, f.Namespace)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+
+	// Decide; before anything starts, once more on what the API server itself
+	// holds, for a cache can be late.
+	in := observe.Rollout(hub, f.Clock.Now())
+	decision := rollout.Decide(in)
+	if len(decision.Start) > 0 {
+		if hub, err = observe.ReadHub(ctx, f.Reader, f.Namespace); err != nil {
+			return ctrl.Result{}, err
+		}
+		in = observe.Rollout(hub, f.Clock.Now())
+		decision = rollout.Decide(in)
+	}
+	if broken := invariant.Starts(in, decision); len(broken) > 0 {
+		return ctrl.Result{}, fmt.Errorf("refused to act on a plan that must never be: %s", strings.Join(broken, "; "))
+	}
+
+	// Record.
+	if err := f.record(ctx, hub, decision); err != nil {
+		return ctrl.Result{}, err
+	}
+
+	// Act.
+	for _, start := range decision.Start {
+		if err := f.start(ctx, start); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	return until(decision.Recheck, f.Clock.Now()), f.prune(ctx, hub)
+}
+
+// record writes the status of every fleet and release, where it changed.
+func (f *Fleets) record(ctx context.Context, hub observe.Hub, decision rollout.Decision) error {
+	for i := range hub.Releases {
+		release := hub.Releases[i].DeepCopy()
+		if hash := release.Spec.Bundle.Hash(); release.Status.Hash != hash {
+			release.Status.Hash = hash
+			if err := f.Client.Status().Update(ctx, release); err != nil {
+				return fmt.Errorf("record status of release %s: %w", release.Name, err)
+			}
+		}
+	}
+	for i := range hub.Fleets {
+		if err := f.recordFleet(ctx, &hub.Fleets[i], hub, decision); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *Fleets) recordFleet(ctx context.Context, seen *v1.Fleet, hub observe.Hub, decision rollout.Decision) error {
+	fleet := seen.DeepCopy()
+	status := &fleet.Status
+	status.ObservedGeneration = fleet.Generation
+	if ref, _, ok := hub.Release(fleet.Spec.Release); ok {
+		status.Revision = observe.Revision(seen, ref)
+		status.Release = &ref
+	}
+	i := slices.IndexFunc(decision.Fleets, func(s rollout.FleetState) bool { return s.Name == fleet.Name })
+	countMembers(status, decision.Fleets[i])
+	setFleetConditions(fleet, decision.Fleets[i])
+	if equality.Semantic.DeepEqual(seen.Status, *status) {
+		return nil
+	}
+	if seen.Status.Revision != status.Revision {
+		f.Log.Info("fleet rolls a release", "fleet", fleet.Name, "revision", status.Revision, "release", status.Release.Name)
+	}
+	if err := f.Client.Status().Update(ctx, fleet); err != nil {
+		return fmt.Errorf("record status of fleet %s: %w", fleet.Name, err)
+	}
+	return nil
+}
+
+func countMembers(status *v1.FleetStatus, state rollout.FleetState) {
+	status.Members, status.Waves = v1.MemberCounts{}, nil
+	for _, wave := range state.Waves {
+		counts := v1.MemberCounts{
+			Done: count(wave.Done), Running: count(wave.Running), Waiting: count(wave.Waiting), Failed: count(wave.Failed),
+		}
+		counts.Total = counts.Done + counts.Running + counts.Waiting + counts.Failed
+		status.Waves = append(status.Waves, v1.WaveStatus{Name: wave.Name, MemberCounts: counts})
+		status.Members.Total += counts.Total
+		status.Members.Done += counts.Done
+		status.Members.Running += counts.Running
+		status.Members.Waiting += counts.Waiting
+		status.Members.Failed += counts.Failed
+	}
+}
+
+func count(names []string) int32 { return int32(len(names)) } //nolint:gosec // a fleet has thousands of members, not billions
+
+// setFleetConditions sums the fleet up: Ready when all members are at the
+// release, Stalled when only a person can get it going again.
+func setFleetConditions(f *v1.Fleet, state rollout.FleetState) {
+	members := f.Status.Members
+	ready, progressing, stalled := metav1.ConditionFalse, metav1.ConditionFalse, metav1.ConditionFalse
+	code, message := fleet.InFlight, fmt.Sprintf("%d of %d members at %s, %d in flight, %d waiting",
+		members.Done, members.Total, f.Spec.Release, members.Running, members.Waiting)
+	switch {
+	case !state.Halt.IsZero():
+		stalled, code, message = metav1.ConditionTrue, state.Halt.Code, sentence(state.Halt)
+	case members.Done == members.Total:
+		ready, code, message = metav1.ConditionTrue, fleet.AtRelease, fmt.Sprintf("all %d members at %s", members.Total, f.Spec.Release)
+	default:
+		progressing = metav1.ConditionTrue
+	}
+	for kind, value := range map[string]metav1.ConditionStatus{
+		v1.ConditionReady: ready, v1.ConditionProgressing: progressing, v1.ConditionStalled: stalled,
+	} {
+		meta.SetStatusCondition(&f.Status.Conditions, metav1.Condition{
+			Type: kind, Status: value, Reason: string(code), Message: message, ObservedGeneration: f.Generation,
+		})
+	}
+}
+
+// sentence is a reason in one line: what is wrong, and what to do.
+func sentence(reason fleet.Reason) string {
+	if reason.Fix == "" {
+		return reason.Message
+	}
+	return reason.Message + "; " + reason.Fix
+}
+
+// start creates the upgrade, which is the lock on its member. Who finds it
+// created already has lost a race, and plans again on what is there.
+func (f *Fleets) start(ctx context.Context, start rollout.Start) error {
+	up := &v1.ClusterUpgrade{
+		ObjectMeta: metav1.ObjectMeta{Namespace: f.Namespace, Name: fmt.Sprintf("%s.%d", start.Member, start.N)},
+		Spec: v1.ClusterUpgradeSpec{
+			Member:  start.Member,
+			Release: v1.ReleaseRef{Name: start.Release.Name, Hash: start.Release.Hash},
+			Fleet:   start.Fleet, FleetUID: start.FleetUID, Revision: start.Revision, Wave: start.Wave,
+		},
+	}
+	switch err := f.Client.Create(ctx, up); {
+	case apierrors.IsAlreadyExists(err):
+		return fmt.Errorf("lock member %s: somebody else created %s: plan again: %w", start.Member, up.Name, err)
+	case err != nil:
+		return fmt.Errorf("start upgrade %s: %w", up.Name, err)
+	}
+	f.Log.Info("upgrade starts", "upgrade", up.Name, "fleet", start.Fleet, "wave", start.Wave, "release", start.Release.Name)
+	return nil
+}
+
+// prune deletes all but the newest ended upgrades of each member.
+func (f *Fleets) prune(ctx context.Context, hub observe.Hub) error {
+	newest := slices.SortedFunc(slices.Values(hub.Upgrades), func(a, b v1.ClusterUpgrade) int {
+		return cmp.Compare(observe.Number(&b), observe.Number(&a))
+	})
+	kept := map[string]int{}
+	for i := range newest {
+		up := &newest[i]
+		kept[up.Spec.Member]++
+		if kept[up.Spec.Member] <= keptUpgrades || !observe.Ended(up) {
+			continue
+		}
+		if err := client.IgnoreNotFound(f.Client.Delete(ctx, up)); err != nil {
+			return fmt.Errorf("prune upgrade %s: %w", up.Name, err)
+		}
+	}
+	return nil
+}
+
+// until asks to be called again at a time; at no time for the zero one.
+func until(at, now time.Time) ctrl.Result {
+	if at.IsZero() {
+		return ctrl.Result{}
+	}
+	return ctrl.Result{RequeueAfter: max(at.Sub(now), 10*time.Millisecond)}
+}

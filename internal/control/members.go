@@ -1,0 +1,134 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "refit.dev/refit/api/v1alpha1"
+	"refit.dev/refit/internal/fleet"
+	"refit.dev/refit/internal/member"
+	"refit.dev/refit/internal/observe"
+)
+
+// pollMember is how often an idle member is looked at: a node that breaks is
+// noticed within a minute, and 5,000 members make 170 looks a second.
+const pollMember = 30 * time.Second
+
+// writeAfter is how old observedAt may grow before it is written without any
+// other change.
+const writeAfter = 10 * time.Minute
+
+// Members looks at each member, cheaply, and writes down what it saw.
+type Members struct {
+	Client   client.Client
+	Clock    clock.PassiveClock
+	Clusters *observe.Clusters
+	Log      *slog.Logger
+}
+
+// Reconcile looks at one member.
+func (m *Members) Reconcile(ctx context.Context, key types.NamespacedName) (ctrl.Result, error) {
+	mc := &v1.MemberCluster{}
+	if err := m.Client.Get(ctx, key, mc); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	before := mc.Status.DeepCopy()
+	now := m.Clock.Now()
+
+	cluster, err := m.look(ctx, mc)
+	mc.Status.ObservedGeneration = mc.Generation
+	setMemberReady(mc, cluster, err)
+	if err == nil {
+		setSeen(&mc.Status, cluster)
+		if before.ObservedAt.IsZero() || now.Sub(before.ObservedAt.Time) >= writeAfter || !equality.Semantic.DeepEqual(before, &mc.Status) {
+			mc.Status.ObservedAt = metav1.NewTime(now)
+		}
+	}
+	if !equality.Semantic.DeepEqual(before, &mc.Status) {
+		if err := m.Client.Status().Update(ctx, mc); apierrors.IsConflict(err) {
+			return again(err)
+		} else if client.IgnoreNotFound(err) != nil {
+			return ctrl.Result{}, fmt.Errorf("record status of member %s: %w", mc.Name, err)
+		}
+		m.logTransition(before, mc)
+	}
+	return ctrl.Result{RequeueAfter: jittered(pollMember)}, nil
+}
+
+func (m *Members) look(ctx context.Context, mc *v1.MemberCluster) (fleet.Cluster, error) {
+	cluster, err := m.Clusters.Reach(mc)
+	if err != nil {
+		return fleet.Cluster{}, err
+	}
+	return m.Clusters.Cluster(ctx, cluster, member.NodesOnly)
+}
+
+// setSeen writes what was seen. Of a member whose API server does not answer
+// the last known nodes stay; Ready tells that they are not to be relied on.
+func setSeen(status *v1.MemberClusterStatus, cluster fleet.Cluster) {
+	status.UID = cluster.UID
+	if !cluster.ControlPlane.Oldest.IsZero() {
+		status.ControlPlane = v1.ControlPlaneStatus{Version: cluster.ControlPlane.Oldest.String()}
+		if cluster.ControlPlane.Oldest.Less(cluster.ControlPlane.Newest) {
+			status.ControlPlane.Newest = cluster.ControlPlane.Newest.String()
+		}
+	}
+	if !cluster.ControlPlane.Ready {
+		return
+	}
+	status.Nodes = v1.NodesStatus{Oldest: text(cluster.OldestNode())}
+	status.Pools = nil
+	for _, pool := range cluster.Pools {
+		seen := v1.PoolStatus{Name: pool.Name, Version: text(fleet.Cluster{Pools: []fleet.Pool{pool}}.OldestNode())}
+		for _, node := range pool.Nodes {
+			seen.Nodes++
+			status.Nodes.Total++
+			if node.Ready {
+				status.Nodes.Ready++
+			}
+		}
+		const kept = 64
+		if len(status.Pools) < kept {
+			status.Pools = append(status.Pools, seen)
+		}
+	}
+}
+
+// setMemberReady sums up. Not to have been seen is not to be ready.
+func setMemberReady(mc *v1.MemberCluster, cluster fleet.Cluster, err error) {
+	condition := metav1.Condition{
+		Type: v1.ConditionReady, Status: metav1.ConditionTrue, Reason: "Healthy", Message: "healthy",
+		ObservedGeneration: mc.Generation,
+	}
+	if err != nil {
+		condition.Status, condition.Reason, condition.Message = metav1.ConditionUnknown, string(fleet.Unreachable), err.Error()
+	} else if sick := cluster.Sick(); !sick.IsZero() {
+		condition.Status, condition.Reason, condition.Message = metav1.ConditionFalse, string(sick.Code), sick.Message
+	}
+	meta.SetStatusCondition(&mc.Status.Conditions, condition)
+}
+
+func (m *Members) logTransition(before *v1.MemberClusterStatus, mc *v1.MemberCluster) {
+	is, was := meta.FindStatusCondition(mc.Status.Conditions, v1.ConditionReady), meta.FindStatusCondition(before.Conditions, v1.ConditionReady)
+	if was != nil && was.Status == is.Status && before.ControlPlane == mc.Status.ControlPlane {
+		return
+	}
+	m.Log.Info("member seen", "member", mc.Name, "ready", string(is.Status), "why", is.Message, "version", mc.Status.ControlPlane.Version)
+}
+
+// jittered spreads members over time, so that they are not all asked at once.
+func jittered(d time.Duration) time.Duration {
+	return d - d/10 + rand.N(d/5) //nolint:gosec // spreading load needs no secret
+}

@@ -1,0 +1,186 @@
+package control
+
+import (
+	"context"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "refit.dev/refit/api/v1alpha1"
+	"refit.dev/refit/internal/act"
+	"refit.dev/refit/internal/fleet"
+	"refit.dev/refit/internal/plan"
+	"refit.dev/refit/internal/plan/upgrade"
+)
+
+// record writes a decision on the upgrade before anything of it is done. A
+// conflict means that the decision was made on an old picture.
+func (u *Upgrades) record(ctx context.Context, up *v1.ClusterUpgrade, in upgrade.Input, step upgrade.Step) error {
+	now := metav1.NewTime(u.Clock.Now())
+	return u.update(ctx, up, func(status *v1.ClusterUpgradeStatus) {
+		status.ObservedGeneration = up.Generation
+		status.To = in.Target.String()
+		status.From = text(step.Memory.From)
+		status.Hop = text(step.Hop)
+		status.Step = string(step.Name)
+		status.Steps = stepsOf(step.Memory)
+		status.Nodes = nodesOf(in)
+		status.Intents = intentsOf(step.Actions, now)
+		status.Findings = findingsOf(step)
+		setWhy(status, step.Why, now)
+		setUpgradeConditions(up, step.Outcome, step.Why)
+	})
+}
+
+// wait records why nothing happens, and nothing else.
+func (u *Upgrades) wait(ctx context.Context, up *v1.ClusterUpgrade, reason fleet.Reason) error {
+	now := metav1.NewTime(u.Clock.Now())
+	return u.update(ctx, up, func(status *v1.ClusterUpgradeStatus) {
+		setWhy(status, reason, now)
+		setUpgradeConditions(up, upgrade.Going, reason)
+	})
+}
+
+// end records the end of an upgrade.
+func (u *Upgrades) end(ctx context.Context, up *v1.ClusterUpgrade, outcome upgrade.Outcome, reason fleet.Reason) error {
+	now := metav1.NewTime(u.Clock.Now())
+	return u.update(ctx, up, func(status *v1.ClusterUpgradeStatus) {
+		setWhy(status, reason, now)
+		setUpgradeConditions(up, outcome, reason)
+	})
+}
+
+// text is a version as a status has it: nothing where it is not known.
+func text(v fleet.Version) string {
+	if v.IsZero() {
+		return ""
+	}
+	return v.String()
+}
+
+func stepsOf(memory upgrade.Memory) []v1.StepStatus {
+	var steps []v1.StepStatus
+	for _, record := range memory.Records {
+		steps = append(steps, v1.StepStatus{
+			Hop: text(record.Hop), Name: string(record.Step),
+			Started: timeOf(record.Entered), Finished: timeOf(record.Finished),
+		})
+	}
+	return steps
+}
+
+func timeOf(t time.Time) metav1.Time { return metav1.NewTime(t) }
+
+// nodesOf counts the nodes against the release, as long as they are seen.
+func nodesOf(in upgrade.Input) v1.UpgradeNodes {
+	var counts v1.UpgradeNodes
+	for _, pool := range in.Cluster.Pools {
+		done := int32(0)
+		for _, node := range pool.Nodes {
+			if node.Ready && in.Cluster.Reaches(node.Version, in.Target) {
+				done++
+			}
+		}
+		size := int32(pool.Size) //nolint:gosec // a cluster has thousands of nodes, not billions
+		counts.Total += size
+		counts.Done += min(done, size)
+	}
+	return counts
+}
+
+// intentsOf are the actions that go to the provider: those that a crash could
+// lose sight of. What goes to the member is guarded by UIDs there.
+func intentsOf(actions []plan.Action, now metav1.Time) []v1.Intent {
+	const kept = 32
+	var intents []v1.Intent
+	for _, action := range actions {
+		token := ""
+		switch a := action.(type) {
+		case plan.UpgradeControlPlane:
+			token = a.Token
+		case plan.SetPoolTemplate:
+			token = a.Token
+		case plan.AddNode:
+			token = a.Token
+		case plan.RemoveNode:
+			token = a.Instance
+		case plan.Cordon, plan.Evict, plan.Restore:
+			continue
+		}
+		if len(intents) < kept {
+			intents = append(intents, v1.Intent{Change: action.String(), Token: token, At: now})
+		}
+	}
+	return intents
+}
+
+func findingsOf(step upgrade.Step) []v1.Finding {
+	const kept = 20
+	var findings []v1.Finding
+	for _, f := range step.Findings {
+		if len(findings) < kept {
+			findings = append(findings, v1.Finding{Check: f.Check, Message: f.Message, Evidence: f.Evidence, Fix: f.Fix})
+		}
+	}
+	return findings
+}
+
+// setWhy keeps since when a reason holds, as long as it is the same about the
+// same object.
+func setWhy(status *v1.ClusterUpgradeStatus, reason fleet.Reason, now metav1.Time) {
+	if reason.IsZero() {
+		status.Why = nil
+		return
+	}
+	why := whyOf(reason, now)
+	switch before := status.Why; {
+	case !reason.Since.IsZero():
+		why.Since = metav1.NewTime(reason.Since)
+	case before != nil && before.Code == why.Code && before.Object == why.Object:
+		why.Since = before.Since
+	}
+	status.Why = why
+}
+
+func whyOf(reason fleet.Reason, now metav1.Time) *v1.Why {
+	return &v1.Why{Code: string(reason.Code), Message: reason.Message, Object: reason.Object, Fix: reason.Fix, Since: now}
+}
+
+func setUpgradeConditions(up *v1.ClusterUpgrade, outcome upgrade.Outcome, reason fleet.Reason) {
+	code := reason.Code
+	if outcome != upgrade.Going {
+		code = fleet.Code(outcome)
+	}
+	for _, condition := range []struct {
+		kind string
+		is   bool
+	}{
+		{v1.ConditionReady, outcome == upgrade.Done},
+		{v1.ConditionProgressing, outcome == upgrade.Going},
+		{v1.ConditionStalled, outcome == upgrade.Failed || reason.Fix != ""},
+		{v1.ConditionEnded, outcome != upgrade.Going},
+	} {
+		status := metav1.ConditionFalse
+		if condition.is {
+			status = metav1.ConditionTrue
+		}
+		meta.SetStatusCondition(&up.Status.Conditions, metav1.Condition{
+			Type: condition.kind, Status: status, Reason: string(code), Message: sentence(reason),
+			ObservedGeneration: up.Generation,
+		})
+	}
+}
+
+func countEviction(evictions *v1.Evictions, action plan.Action, result act.Result) {
+	if _, ok := action.(plan.Evict); !ok {
+		return
+	}
+	switch result {
+	case act.Accepted:
+		evictions.Accepted++
+	case act.Refused:
+		evictions.Refused++
+	case act.Outdated:
+	}
+}

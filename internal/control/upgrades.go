@@ -1,0 +1,280 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "refit.dev/refit/api/v1alpha1"
+	"refit.dev/refit/internal/act"
+	"refit.dev/refit/internal/fleet"
+	"refit.dev/refit/internal/member"
+	"refit.dev/refit/internal/observe"
+	"refit.dev/refit/internal/plan/invariant"
+	"refit.dev/refit/internal/plan/upgrade"
+	"refit.dev/refit/internal/provider"
+)
+
+// retryAfter is how long to wait before looking again at a provider that did
+// not answer: long against a dropped packet, short against an upgrade.
+const retryAfter = 5 * time.Second
+
+// soon lets the cache catch up with a write before the next look.
+const soon = 50 * time.Millisecond
+
+// intentAge is how old an intent may be when it is acted on: a leader that was
+// frozen in between must plan again.
+const intentAge = time.Minute
+
+// Upgrades moves each member one step at a time.
+type Upgrades struct {
+	// Client reads from a cache and writes; an upgrade's own status is guarded
+	// by its resource version.
+	Client client.Client
+	// Reader reads from the API server itself.
+	Reader   client.Reader
+	Clock    clock.PassiveClock
+	Clusters *observe.Clusters
+	Actor    *act.Actor
+	// Watch opens a watch on the member of an upgrade in flight; nil polls.
+	Watch *Watches
+	Log   *slog.Logger
+}
+
+// Reconcile moves one upgrade one step further.
+func (u *Upgrades) Reconcile(ctx context.Context, key types.NamespacedName) (ctrl.Result, error) {
+	up := &v1.ClusterUpgrade{}
+	if err := u.Client.Get(ctx, key, up); apierrors.IsNotFound(err) {
+		u.Watch.Close(key)
+		return ctrl.Result{}, nil
+	} else if err != nil {
+		return ctrl.Result{}, fmt.Errorf("read upgrade %s: %w", key.Name, err)
+	}
+	if observe.Ended(up) {
+		u.Watch.Close(key)
+		return ctrl.Result{}, nil
+	}
+
+	// Observe: everything the decision needs, and nothing is changed.
+	sight, err := u.observe(ctx, up)
+	if err != nil {
+		return u.unobserved(ctx, up, err)
+	}
+
+	// Plan: pure. The same input gives the same step.
+	step := upgrade.Next(sight.in)
+
+	// A planner's mistake must not reach a cluster.
+	if broken := invariant.Step(sight.in, step); len(broken) > 0 {
+		return u.hold(ctx, up, broken)
+	}
+
+	// Record: what is about to be done is on the object before it is done.
+	if err := u.record(ctx, up, sight.in, step); err != nil {
+		return again(err)
+	}
+	if step.Outcome != upgrade.Going {
+		u.Watch.Close(key)
+		return ctrl.Result{}, nil
+	}
+
+	// Act.
+	if err := u.act(ctx, up, sight, step); err != nil {
+		return u.fault(ctx, up, err)
+	}
+	return until(step.Recheck, u.Clock.Now()), nil
+}
+
+// sight is everything that one decision rests on.
+type sight struct {
+	in      upgrade.Input
+	cluster provider.Cluster
+}
+
+func (u *Upgrades) observe(ctx context.Context, up *v1.ClusterUpgrade) (sight, error) {
+	in := upgrade.Input{UID: string(up.UID), Memory: observe.Memory(up.Status), Refused: observe.Reason(up.Status.Refused)}
+	owner, release, why, err := u.wanted(ctx, up)
+	if err != nil {
+		return sight{}, err
+	}
+	in.Superseded = why
+	in.Policy = observe.Policy(owner)
+	in.Target, _ = fleet.ParseVersion(release.Spec.Bundle.Kubernetes) // admitted by CEL
+	in.Hops = observe.Hops(release.Spec.Bundle)
+
+	mc := &v1.MemberCluster{}
+	if err := u.Client.Get(ctx, client.ObjectKey{Namespace: up.Namespace, Name: up.Spec.Member}, mc); err != nil {
+		return sight{}, fmt.Errorf("read member %s: %w", up.Spec.Member, err)
+	}
+	cluster, err := u.Clusters.Reach(mc)
+	if err != nil {
+		return sight{}, err
+	}
+	u.Watch.Open(ctx, client.ObjectKeyFromObject(up), cluster)
+	in.Cluster, err = u.Clusters.Cluster(ctx, cluster, member.PodsToo)
+	in.Now = u.Clock.Now()
+	return sight{in: in, cluster: cluster}, err
+}
+
+// wanted reads fleet and release, from the API server itself, and tells whether
+// the fleet still wants this upgrade. The release the upgrade was made for is
+// known by name and hash; one that is gone or another by now is not it.
+func (u *Upgrades) wanted(ctx context.Context, up *v1.ClusterUpgrade) (*v1.Fleet, *v1.Release, fleet.Reason, error) {
+	owner, release := &v1.Fleet{}, &v1.Release{}
+	err := u.Reader.Get(ctx, client.ObjectKey{Namespace: up.Namespace, Name: up.Spec.Fleet}, owner)
+	if client.IgnoreNotFound(err) != nil {
+		return nil, nil, fleet.Reason{}, fmt.Errorf("read fleet %s: %w", up.Spec.Fleet, err)
+	}
+	if err != nil || string(owner.UID) != up.Spec.FleetUID {
+		return orphan(), release, movedOn(up, "fleet %s is gone", up.Spec.Fleet), nil
+	}
+	err = u.Reader.Get(ctx, client.ObjectKey{Name: up.Spec.Release.Name}, release)
+	if client.IgnoreNotFound(err) != nil {
+		return nil, nil, fleet.Reason{}, fmt.Errorf("read release %s: %w", up.Spec.Release.Name, err)
+	}
+	switch {
+	case err != nil || release.Spec.Bundle.Hash() != up.Spec.Release.Hash:
+		return owner, release, movedOn(up, "release %s is gone, or another by now", up.Spec.Release.Name), nil
+	case owner.Spec.Release != up.Spec.Release.Name:
+		return owner, release, movedOn(up, "fleet %s wants release %s now", owner.Name, owner.Spec.Release), nil
+	default:
+		return owner, release, fleet.Reason{}, nil
+	}
+}
+
+// orphan is a fleet that says nothing of its own: what is in hand is brought to
+// its end by the defaults.
+func orphan() *v1.Fleet {
+	surge := v1.NodePolicy{MaxSurge: intstr.FromString("10%")}
+	return &v1.Fleet{Spec: v1.FleetSpec{Nodes: surge}}
+}
+
+func movedOn(up *v1.ClusterUpgrade, format string, args ...any) fleet.Reason {
+	return fleet.Reason{Code: fleet.FleetMovedOn, Message: fmt.Sprintf(format, args...), Object: "fleet " + up.Spec.Fleet}
+}
+
+// unobserved records that the member cannot be seen, and looks again.
+func (u *Upgrades) unobserved(ctx context.Context, up *v1.ClusterUpgrade, cause error) (ctrl.Result, error) {
+	reason := fleet.Reason{Code: fleet.Unreachable, Message: cause.Error(), Object: "member " + up.Spec.Member}
+	if apierrors.IsNotFound(cause) {
+		reason = fleet.Reason{Code: fleet.MemberGone, Message: "its MemberCluster is gone", Object: "member " + up.Spec.Member}
+		return ctrl.Result{}, u.end(ctx, up, upgrade.Superseded, reason)
+	}
+	return ctrl.Result{RequeueAfter: retryAfter}, u.wait(ctx, up, reason)
+}
+
+// hold keeps an upgrade whose plan broke an invariant where it is, for people
+// to see: doing nothing is the only safe thing left.
+func (u *Upgrades) hold(ctx context.Context, up *v1.ClusterUpgrade, broken []string) (ctrl.Result, error) {
+	u.Log.Error("refused to act on a plan that must never be", "upgrade", up.Name, "broken", broken)
+	return ctrl.Result{RequeueAfter: retryAfter}, u.wait(ctx, up, fleet.Reason{
+		Code: fleet.InvariantViolated, Message: strings.Join(broken, "; "),
+		Fix: "this is a bug of Refit: nothing was done; please report it with this message",
+	})
+}
+
+// act carries the step's actions out, in order, and counts what became of its
+// evictions. Intents older than a minute are planned again.
+func (u *Upgrades) act(ctx context.Context, up *v1.ClusterUpgrade, s sight, step upgrade.Step) error {
+	if len(step.Actions) == 0 {
+		return nil
+	}
+	recorded := u.Clock.Now()
+	evictions := up.Status.Evictions
+	var faults []error
+	for _, action := range step.Actions {
+		if u.Clock.Since(recorded) > intentAge {
+			break
+		}
+		result, err := u.Actor.Do(ctx, s.cluster, action)
+		if err != nil {
+			faults = append(faults, err)
+			break
+		}
+		countEviction(&evictions, action, result)
+		u.Log.Debug("acted", "upgrade", up.Name, "action", action.String(), "result", string(result))
+	}
+	if evictions != up.Status.Evictions {
+		up.Status.Evictions = evictions
+		faults = append(faults, client.IgnoreNotFound(u.Client.Status().Update(ctx, up)))
+	}
+	return errors.Join(faults...)
+}
+
+// fault does what the class of a fault asks for.
+func (u *Upgrades) fault(ctx context.Context, up *v1.ClusterUpgrade, cause error) (ctrl.Result, error) {
+	if apierrors.IsConflict(cause) {
+		return again(cause)
+	}
+	fault := provider.AsFault(cause)
+	reason := fleet.Reason{Code: fleet.ProviderFault, Message: cause.Error(), Object: "member " + up.Spec.Member}
+	switch fault.Class {
+	case provider.Stop:
+		// Remembered first: what was changed must be undone before the end, and
+		// the refused action must not be tried again meanwhile.
+		now := metav1.NewTime(u.Clock.Now())
+		err := u.update(ctx, up, func(status *v1.ClusterUpgradeStatus) { status.Refused = whyOf(reason, now) })
+		if err != nil {
+			return again(err)
+		}
+		return ctrl.Result{RequeueAfter: soon}, nil
+	case provider.Retry, provider.Wait:
+		return ctrl.Result{RequeueAfter: max(fault.After, retryAfter)}, u.wait(ctx, up, reason)
+	}
+	return ctrl.Result{}, fmt.Errorf("fault of unknown class %q: %w", fault.Class, cause)
+}
+
+// again asks for another try without delay where the object has merely moved
+// on: the next look will have its new state.
+func again(err error) (ctrl.Result, error) {
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		return ctrl.Result{RequeueAfter: soon}, nil
+	}
+	return ctrl.Result{}, err
+}
+
+// update writes the status where it changed.
+func (u *Upgrades) update(ctx context.Context, up *v1.ClusterUpgrade, change func(*v1.ClusterUpgradeStatus)) error {
+	before := up.Status.DeepCopy()
+	change(&up.Status)
+	if equality.Semantic.DeepEqual(before, &up.Status) {
+		return nil
+	}
+	if err := u.Client.Status().Update(ctx, up); err != nil {
+		return fmt.Errorf("record status of upgrade %s: %w", up.Name, err)
+	}
+	u.logTransition(before, up)
+	return nil
+}
+
+// logTransition is one line per change of step or reason, not per reconcile.
+func (u *Upgrades) logTransition(before *v1.ClusterUpgradeStatus, up *v1.ClusterUpgrade) {
+	after := up.Status
+	if before.Step == after.Step && before.Hop == after.Hop && codeOf(before.Why) == codeOf(after.Why) {
+		return
+	}
+	message := ""
+	if after.Why != nil {
+		message = after.Why.Message
+	}
+	u.Log.Info("upgrade moves", "upgrade", up.Name, "hop", after.Hop, "step", after.Step, "why", codeOf(after.Why), "message", message)
+}
+
+func codeOf(why *v1.Why) string {
+	if why == nil {
+		return ""
+	}
+	return why.Code
+}

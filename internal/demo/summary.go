@@ -1,0 +1,117 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/client-go/discovery"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "refit.dev/refit/api/v1alpha1"
+	"refit.dev/refit/internal/observe"
+	"refit.dev/refit/internal/provider"
+	"refit.dev/refit/internal/witness"
+)
+
+// summarize prints what happened to each cluster, and fails when any of it fell
+// short. Versions, nodes and availability are what the clusters themselves and
+// the witnesses say; only times and evictions are Refit's own account.
+func (d *Demo) summarize(ctx context.Context, c client.Client, witnesses map[string]*witness.Witness) error {
+	hub, err := observe.ReadHub(ctx, c, d.Namespace)
+	if err != nil {
+		return err
+	}
+	var short []error
+	table := tabwriter.NewWriter(d.Out, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(table, "\nCLUSTER\tFROM → TO\tTIME\tNODES ROTATED\tEVICTIONS\tREFUSED\tLOWEST AVAILABILITY") // to a tabwriter
+	for _, name := range slices.Sorted(maps.Keys(witnesses)) {
+		report := witnesses[name].Stop()
+		served, err := d.served(ctx, name)
+		short = append(short, err, d.judge(name, served, report))
+		up := newestOf(hub, name)
+		_, _ = fmt.Fprintf(table, "%s\t%s → %s\t%s\t%d of %d\t%d\t%d\t%s\n", // to a tabwriter
+			name, up.Status.From, served, took(up), len(report.Removed), d.Nodes,
+			up.Status.Evictions.Accepted, up.Status.Evictions.Refused, lowest(report))
+	}
+	_ = table.Flush() // to the terminal
+	return errors.Join(short...)
+}
+
+// served is the version that the API server itself tells.
+func (d *Demo) served(ctx context.Context, name string) (string, error) {
+	config, err := d.Provider.Connect(ctx, provider.Ref{Name: name})
+	if err != nil {
+		return "", err
+	}
+	api, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return "", fmt.Errorf("ask %s for its version: %w", name, err)
+	}
+	info, err := api.ServerVersion()
+	if err != nil {
+		return "", fmt.Errorf("ask %s for its version: %w", name, err)
+	}
+	return info.GitVersion, nil
+}
+
+// judge compares what the witness saw with what was promised.
+func (d *Demo) judge(name, served string, report witness.Report) error {
+	var short []error
+	fail := func(format string, args ...any) {
+		short = append(short, fmt.Errorf(name+": "+format, args...))
+	}
+	if served != d.To.String() {
+		fail("its API server serves %s, not %s", served, d.To)
+	}
+	for _, gap := range report.Gaps {
+		fail("gap in the observation: %s", gap)
+	}
+	for _, budget := range report.Budgets {
+		if budget.Broken() {
+			fail("budget %s saw %d available, %d are its floor", budget.Key, budget.Lowest, budget.Floor)
+		}
+	}
+	if len(report.Removed) != d.Nodes || len(report.Created) != d.Nodes {
+		fail("%d nodes created and %d removed, %d were to be rotated", len(report.Created), len(report.Removed), d.Nodes)
+	}
+	for _, node := range report.Nodes {
+		if node.Version != d.To.String() {
+			fail("node %s runs %s", node.Name, node.Version)
+		}
+	}
+	return errors.Join(short...)
+}
+
+func newestOf(hub observe.Hub, member string) *v1.ClusterUpgrade {
+	newest := &v1.ClusterUpgrade{}
+	for i := range hub.Upgrades {
+		if up := &hub.Upgrades[i]; up.Spec.Member == member && observe.Number(up) > observe.Number(newest) {
+			newest = up
+		}
+	}
+	return newest
+}
+
+func took(up *v1.ClusterUpgrade) time.Duration {
+	ended := meta.FindStatusCondition(up.Status.Conditions, v1.ConditionEnded)
+	if ended == nil {
+		return 0
+	}
+	return ended.LastTransitionTime.Sub(up.CreationTimestamp.Time)
+}
+
+// lowest is each workload's lowest availability, of the most it had.
+func lowest(report witness.Report) string {
+	var texts []string
+	for _, b := range report.Budgets {
+		texts = append(texts, fmt.Sprintf("%s %d/%d (floor %d)", strings.TrimPrefix(b.Key, "default/"), b.Lowest, b.Most, b.Floor))
+	}
+	return strings.Join(texts, ", ")
+}

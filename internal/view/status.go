@@ -1,0 +1,239 @@
+// Package view is what people are shown: one picture of a namespace of the hub,
+// from which commands (and later pages) print.
+//
+// What waits, and why, is not read from a status: the planner itself is asked,
+// on the same objects that the loop plans on, so that a picture can never
+// disagree with what the loop would do.
+package view
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	v1 "refit.dev/refit/api/v1alpha1"
+	"refit.dev/refit/internal/fleet"
+	"refit.dev/refit/internal/observe"
+	"refit.dev/refit/internal/plan/rollout"
+)
+
+// Status is one picture.
+type Status struct {
+	Fleets []Fleet `json:"fleets"`
+	// Unassigned are members that no fleet selects.
+	Unassigned []Member `json:"unassigned,omitempty"`
+}
+
+// Fleet is one fleet and its members, in their order.
+type Fleet struct {
+	Name       string `json:"name"`
+	Release    string `json:"release"`
+	Kubernetes string `json:"kubernetes,omitempty"`
+	Revision   int64  `json:"revision"`
+	// Halt is why nothing of the fleet starts; empty where it may.
+	Halt  string `json:"halt,omitempty"`
+	Waves []Wave `json:"waves"`
+}
+
+// Wave is an ordered part of a fleet.
+type Wave struct {
+	Name          string   `json:"name"`
+	MaxConcurrent int      `json:"maxConcurrent"`
+	Members       []Member `json:"members"`
+}
+
+// Member is one line of the picture.
+type Member struct {
+	Name string `json:"name"`
+	// Version of the control plane, and of the oldest node where it differs.
+	Version string `json:"version"`
+	Nodes   string `json:"nodes,omitempty"`
+	// State is Done, Running, Waiting or Failed.
+	State State `json:"state"`
+	// Hop and Step of a running upgrade.
+	Hop  string `json:"hop,omitempty"`
+	Step string `json:"step,omitempty"`
+	// NodesDone of NodesTotal run the release.
+	NodesDone  int32 `json:"nodesDone,omitempty"`
+	NodesTotal int32 `json:"nodesTotal,omitempty"`
+	// Why it is not further.
+	Why Reason `json:"why"`
+	// Took is how long the last upgrade took, where it is done.
+	Took time.Duration `json:"took,omitempty"`
+}
+
+// Reason is why something is not further than it is.
+type Reason struct {
+	Code    string    `json:"code"`
+	Message string    `json:"message"`
+	Object  string    `json:"object,omitempty"`
+	Fix     string    `json:"fix,omitempty"`
+	Since   time.Time `json:"since,omitzero"`
+}
+
+// State is where a member stands in its fleet.
+type State string
+
+// The states.
+const (
+	Done    State = "Done"
+	Running State = "Running"
+	Waiting State = "Waiting"
+	Failed  State = "Failed"
+)
+
+// Of draws the picture of a hub.
+func Of(hub observe.Hub, now time.Time) Status {
+	in := observe.Rollout(hub, now)
+	decision := rollout.Decide(in)
+	p := painter{hub: hub, decision: decision}
+	var status Status
+	assigned := map[string]bool{}
+	for _, state := range decision.Fleets {
+		i := slices.IndexFunc(in.Fleets, func(f rollout.Fleet) bool { return f.Name == state.Name })
+		status.Fleets = append(status.Fleets, p.fleet(in.Fleets[i], state))
+		for _, wave := range in.Fleets[i].Waves {
+			for _, name := range wave.Members {
+				assigned[name] = true
+			}
+		}
+	}
+	for _, mc := range hub.Members {
+		if !assigned[mc.Name] {
+			member := p.member(mc.Name, Waiting)
+			member.Why = Reason{Code: "NoFleet", Message: "no fleet selects it"}
+			status.Unassigned = append(status.Unassigned, member)
+		}
+	}
+	return status
+}
+
+type painter struct {
+	hub      observe.Hub
+	decision rollout.Decision
+}
+
+func (p painter) fleet(f rollout.Fleet, state rollout.FleetState) Fleet {
+	seen := Fleet{Name: f.Name, Release: f.Release.Name, Revision: f.Revision, Halt: state.Halt.Message}
+	if !f.Release.Target.IsZero() {
+		seen.Kubernetes = f.Release.Target.String()
+	}
+	for i, w := range state.Waves {
+		wave := Wave{Name: w.Name, MaxConcurrent: f.Waves[i].MaxConcurrent}
+		for _, group := range []struct {
+			state State
+			names []string
+		}{{Failed, w.Failed}, {Running, w.Running}, {Waiting, w.Waiting}, {Done, w.Done}} {
+			for _, name := range group.names {
+				wave.Members = append(wave.Members, p.member(name, group.state))
+			}
+		}
+		slices.SortFunc(wave.Members, func(a, b Member) int { return strings.Compare(a.Name, b.Name) })
+		seen.Waves = append(seen.Waves, wave)
+	}
+	return seen
+}
+
+func (p painter) member(name string, state State) Member {
+	seen := Member{Name: name, State: state, Version: "unknown"}
+	for i := range p.hub.Members {
+		if status := p.hub.Members[i].Status; p.hub.Members[i].Name == name && status.ControlPlane.Version != "" {
+			seen.Version, seen.Nodes = status.ControlPlane.Version, status.Nodes.Oldest
+		}
+	}
+	seen.Why = reasonOf(p.decision.Waiting[name])
+	if seen.Why.Code == "" {
+		seen.Why = Reason{Code: "Starting", Message: "starts now"}
+	}
+	up := p.newest(name)
+	if up == nil {
+		return seen
+	}
+	switch state {
+	case Running:
+		seen.Hop, seen.Step = up.Status.Hop, up.Status.Step
+		seen.NodesDone, seen.NodesTotal = up.Status.Nodes.Done, up.Status.Nodes.Total
+		seen.Why = whyOf(up)
+	case Failed:
+		seen.Why = whyOf(up)
+	case Done:
+		if ended := meta.FindStatusCondition(up.Status.Conditions, v1.ConditionEnded); ended != nil {
+			seen.Took = ended.LastTransitionTime.Sub(up.CreationTimestamp.Time)
+		}
+	case Waiting:
+	}
+	return seen
+}
+
+func (p painter) newest(member string) *v1.ClusterUpgrade {
+	var newest *v1.ClusterUpgrade
+	for i := range p.hub.Upgrades {
+		up := &p.hub.Upgrades[i]
+		if up.Spec.Member == member && (newest == nil || observe.Number(newest) < observe.Number(up)) {
+			newest = up
+		}
+	}
+	return newest
+}
+
+func reasonOf(r fleet.Reason) Reason {
+	return Reason{Code: string(r.Code), Message: r.Message, Object: r.Object, Fix: r.Fix, Since: r.Since}
+}
+
+func whyOf(up *v1.ClusterUpgrade) Reason {
+	why := up.Status.Why
+	if why == nil {
+		return Reason{Code: "Starting", Message: "not looked at yet"}
+	}
+	return Reason{Code: why.Code, Message: why.Message, Object: why.Object, Fix: why.Fix, Since: why.Since.Time}
+}
+
+// Settled tells whether nothing is left to do or to wait for: every member of
+// every fleet is at its release.
+func (s Status) Settled() bool {
+	members := 0
+	for _, f := range s.Fleets {
+		for _, w := range f.Waves {
+			for _, m := range w.Members {
+				members++
+				if m.State != Done {
+					return false
+				}
+			}
+		}
+	}
+	return members > 0
+}
+
+// Counts sums a fleet's members up by state.
+func (f Fleet) Counts() map[State]int {
+	counts := map[State]int{}
+	for _, wave := range f.Waves {
+		for _, member := range wave.Members {
+			counts[member.State]++
+		}
+	}
+	return counts
+}
+
+// Headline is the fleet in one line.
+func (f Fleet) Headline() string {
+	counts, total := f.Counts(), 0
+	for _, n := range counts {
+		total += n
+	}
+	version := f.Kubernetes
+	if version == "" {
+		version = "no such release"
+	}
+	line := fmt.Sprintf("%s → release %s (%s): %d of %d done", f.Name, f.Release, version, counts[Done], total)
+	for _, state := range []State{Running, Waiting, Failed} {
+		if counts[state] > 0 {
+			line += fmt.Sprintf(", %d %s", counts[state], strings.ToLower(string(state)))
+		}
+	}
+	return line
+}

@@ -1,0 +1,113 @@
+package view
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	v1 "refit.dev/refit/api/v1alpha1"
+	"refit.dev/refit/internal/observe"
+)
+
+// Why is everything that can be said of why one member is where it is.
+type Why struct {
+	Member  Member       `json:"member"`
+	Fleet   string       `json:"fleet,omitempty"`
+	Release string       `json:"release,omitempty"`
+	Upgrade string       `json:"upgrade,omitempty"`
+	Steps   []StepTime   `json:"steps,omitempty"`
+	Finding []v1.Finding `json:"findings,omitempty"`
+}
+
+// StepTime is when a step was entered, and left.
+type StepTime struct {
+	Hop      string    `json:"hop"`
+	Step     string    `json:"step"`
+	Started  time.Time `json:"started,omitzero"`
+	Finished time.Time `json:"finished,omitzero"`
+}
+
+// WhyOf finds a member in a hub; false where there is no such member.
+func WhyOf(hub observe.Hub, name string, now time.Time) (Why, bool) {
+	status := Of(hub, now)
+	why, found := status.find(name)
+	if !found {
+		return Why{}, false
+	}
+	p := painter{hub: hub}
+	up := p.newest(name)
+	if up == nil {
+		return why, true
+	}
+	why.Upgrade = up.Name
+	if why.Member.State != Done {
+		why.Finding = up.Status.Findings
+	}
+	for _, step := range up.Status.Steps {
+		why.Steps = append(why.Steps, StepTime{Hop: step.Hop, Step: step.Name, Started: step.Started.Time, Finished: step.Finished.Time})
+	}
+	return why, true
+}
+
+func (s Status) find(name string) (Why, bool) {
+	for _, f := range s.Fleets {
+		for _, w := range f.Waves {
+			for _, m := range w.Members {
+				if m.Name == name {
+					return Why{Member: m, Fleet: f.Name, Release: f.Release}, true
+				}
+			}
+		}
+	}
+	for _, m := range s.Unassigned {
+		if m.Name == name {
+			return Why{Member: m}, true
+		}
+	}
+	return Why{}, false
+}
+
+// Text prints it for people: what is so, since when, and what to do.
+func (w Why) Text(style Style) string {
+	var out strings.Builder
+	line := func(label, format string, args ...any) {
+		fmt.Fprintf(&out, "%-9s %s\n", label, fmt.Sprintf(format, args...))
+	}
+	m := w.Member
+	line("member", "%s, %s, nodes %s", style.bold(m.Name), m.Version, m.Nodes)
+	if w.Fleet != "" {
+		line("fleet", "%s, release %s", w.Fleet, w.Release)
+	}
+	if w.Upgrade != "" && m.State != Done {
+		line("upgrade", "%s, hop %s, step %s", w.Upgrade, m.Hop, strings.TrimSpace(m.Step+" "+nodes(m)))
+	}
+	line("state", "%s", m.State)
+	line("why", "%s: %s", style.bold(m.Why.Code), m.Why.Message)
+	if m.Why.Object != "" {
+		line("object", "%s", m.Why.Object)
+	}
+	if !m.Why.Since.IsZero() {
+		line("since", "%s (%s)", m.Why.Since.UTC().Format(time.RFC3339), style.Now.Sub(m.Why.Since).Round(time.Second))
+	}
+	if m.Why.Fix != "" {
+		line("to do", "%s", m.Why.Fix)
+	}
+	for _, f := range w.Finding {
+		line("finding", "%s: %s (%s); %s", f.Check, f.Message, f.Evidence, f.Fix)
+	}
+	for _, step := range w.Steps {
+		line("step", "%-8s %-12s %s", step.Hop, step.Step, step.span())
+	}
+	return out.String()
+}
+
+func (t StepTime) span() string {
+	switch {
+	case t.Started.IsZero():
+		return "begins anew"
+	case t.Finished.IsZero():
+		return "since " + t.Started.UTC().Format(time.TimeOnly)
+	default:
+		return fmt.Sprintf("%s, %s", t.Started.UTC().Format(time.TimeOnly), t.Finished.Sub(t.Started))
+	}
+}
