@@ -1,0 +1,95 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// BenchmarkIdle measures what "refit up" costs with three members at rest: the
+// time until it is ready, memory, CPU and goroutines, and the binary's size.
+func BenchmarkIdle(b *testing.B) {
+	const rest = 30 * time.Second
+	u := newUser(b)
+	begun := time.Now()
+	pid := u.up().Process.Pid
+	b.ReportMetric(time.Since(begun).Seconds(), "s-to-ready")
+	for i := range 3 {
+		u.must("local", "create", fmt.Sprintf("idle-%d", i), "--version", v136, "--nodes", "6")
+	}
+	time.Sleep(rest) // what is measured is rest
+	for b.Loop() {
+		before := cpuSeconds(b, pid)
+		time.Sleep(rest)
+		b.ReportMetric((cpuSeconds(b, pid)-before)/rest.Seconds()*1000, "millicores")
+	}
+	b.ReportMetric(statusValue(b, pid, "VmRSS:")/1024, "MiB-RSS")
+	b.ReportMetric(goroutines(b, u), "goroutines")
+	info, err := os.Stat(u.binary)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(info.Size())/(1<<20), "MiB-binary")
+}
+
+func cpuSeconds(t testing.TB, pid int) float64 {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), ") ")
+	fields := strings.Fields(rest)
+	user, _ := strconv.ParseFloat(fields[11], 64)
+	system, _ := strconv.ParseFloat(fields[12], 64)
+	return (user + system) / 100 // proc(5): in ticks, of which Linux has 100 a second
+}
+
+func statusValue(t testing.TB, pid int, name string) float64 {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.Fields(line); fields[0] == name {
+			value, _ := strconv.ParseFloat(fields[1], 64)
+			return value
+		}
+	}
+	t.Fatalf("/proc/%d/status has no %s", pid, name)
+	return 0
+}
+
+// goroutines are the hub's own account: API server and loops are one process.
+func goroutines(t testing.TB, u *user) float64 {
+	t.Helper()
+	config, err := clientcmd.BuildConfigFromFlags("", u.kubeconfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := c.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, found := strings.CutPrefix(line, "go_goroutines "); found {
+			count, _ := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			return count
+		}
+	}
+	t.Fatal("the hub's metrics have no go_goroutines")
+	return 0
+}
