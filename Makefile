@@ -23,7 +23,7 @@ demo: build ## build Refit and watch it upgrade a fleet on this machine
 	bin/refit demo
 
 build: ## bin/refit, a static binary
-	go build -o bin/refit $(if $(VERSION),-ldflags '-X refit.dev/refit/internal/app.Version=$(VERSION)') ./cmd/refit
+	go build -o bin/refit $(if $(VERSION),-ldflags '-s -w -X refit.dev/refit/internal/app.Version=$(VERSION)') ./cmd/refit
 
 test: ## every test that needs Go and gcc only, under the race detector
 	.ci/test
@@ -37,8 +37,9 @@ long: ## what takes too long for every change: big seeds, big fleets, everything
 	.ci/e2e -tags e2e,long -timeout 4h
 	$(MAKE) bench
 
-bench: ## the benchmarks
+bench: build ## the benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
+	go test -tags e2e -run '^$$' -bench . -benchtime 1x ./test/e2e
 
 lint: check-cgo check-notice check-generated check-tools check-rules check-code ## everything that is wrong without running it
 

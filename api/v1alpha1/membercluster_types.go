@@ -7,7 +7,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
-// +kubebuilder:resource:categories=refit,shortName=member
+// +kubebuilder:resource:categories=refit,shortName={member,members}
 // +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.status.controlPlane.version`
 // +kubebuilder:printcolumn:name="Nodes",type=string,JSONPath=`.status.nodes.oldest`,description="Oldest kubelet"
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`

@@ -21,7 +21,7 @@ func BenchmarkIdle(b *testing.B) {
 	u := newUser(b)
 	begun := time.Now()
 	pid := u.up().Process.Pid
-	b.ReportMetric(time.Since(begun).Seconds(), "s-to-ready")
+	ready := time.Since(begun)
 	for i := range 3 {
 		u.must("local", "create", fmt.Sprintf("idle-%d", i), "--version", v136, "--nodes", "6")
 	}
@@ -31,6 +31,7 @@ func BenchmarkIdle(b *testing.B) {
 		time.Sleep(rest)
 		b.ReportMetric((cpuSeconds(b, pid)-before)/rest.Seconds()*1000, "millicores")
 	}
+	b.ReportMetric(ready.Seconds(), "s-to-ready")
 	b.ReportMetric(statusValue(b, pid, "VmRSS:")/1024, "MiB-RSS")
 	b.ReportMetric(goroutines(b, u), "goroutines")
 	info, err := os.Stat(u.binary)
