@@ -121,7 +121,7 @@ func TestImmutability(t *testing.T) {
 		{"a member's provider", goodMember, "spec.provider.local.name", "other", "a member's provider cannot change"},
 		{"a release's bundle", goodRelease, "spec.bundle.kubernetes", "v1.37.3", "a release's bundle never changes"},
 		{"an upgrade's release", goodUpgrade, "spec.release.hash", "other", "an upgrade's spec never changes"},
-		{"a fleet's release", goodFleet, "spec.release", "2026.12", ""},
+		{"a fleet's release", goodFleet, "spec.release", `"2026.12"`, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			object := parse(t, test.object)

@@ -11,7 +11,7 @@ import (
 )
 
 //go:embed crds/*.yaml
-var files embed.FS //nolint:gochecknoglobals // go:embed knows no other way
+var files embed.FS
 
 // CRDs are the definitions of Refit's kinds, as the chart installs them.
 func CRDs() ([]*apiextensionsv1.CustomResourceDefinition, error) {

@@ -62,11 +62,12 @@ func up(ctx context.Context, options cli.UpOptions, ready func(*rest.Config)) (e
 	}
 	defer func() { err = errors.Join(err, target.stop()) }()
 
-	log, closeLog, err := openLog(options.DataDir)
+	logFile, err := openLog(options.DataDir)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeLog()) }()
+	defer func() { err = errors.Join(err, logFile.Close()) }()
+	log := slog.New(slog.NewJSONHandler(logFile, &slog.HandlerOptions{Level: slog.LevelDebug}))
 
 	if err := prepare(ctx, target.config, options.Namespace); err != nil {
 		return err
@@ -127,16 +128,16 @@ func openHub(ctx context.Context, options cli.UpOptions) (hubTarget, error) {
 }
 
 // openLog is the log of the loops, one file that every start begins anew.
-func openLog(dataDir string) (*slog.Logger, func() error, error) {
+func openLog(dataDir string) (*os.File, error) {
 	path := filepath.Join(dataDir, "logs", "refit.log")
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, nil, fmt.Errorf("--data-dir %s: %w", dataDir, err)
+		return nil, fmt.Errorf("--data-dir %s: %w", dataDir, err)
 	}
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600) //nolint:gosec // in the user's own data directory
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
-		return nil, nil, fmt.Errorf("--data-dir %s: %w", dataDir, err)
+		return nil, fmt.Errorf("--data-dir %s: %w", dataDir, err)
 	}
-	return slog.New(slog.NewJSONHandler(file, &slog.HandlerOptions{Level: slog.LevelDebug})), file.Close, nil
+	return file, nil
 }
 
 // prepare installs the kinds and makes the namespace.

@@ -27,27 +27,30 @@ func newDownCommand(app App) *cobra.Command {
   refit down --keep-members    # the clusters go on without a hub`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return down(cmd.Context(), app, flag(cmd, "data-dir"), keepMembers, cmd.OutOrStdout())
+			if err := stopHub(cmd.Context(), app, flag(cmd, "data-dir"), cmd.OutOrStdout()); err != nil || keepMembers {
+				return err
+			}
+			return stopMembers(cmd.Context(), flag(cmd, "data-dir"), cmd.OutOrStdout())
 		},
 	}
 	cmd.Flags().BoolVar(&keepMembers, "keep-members", false, "stop the hub only")
 	return cmd
 }
 
-func down(ctx context.Context, app App, dataDir string, keepMembers bool, out io.Writer) error {
+// stopHub ends the hub of a data directory, if one runs.
+func stopHub(ctx context.Context, app App, dataDir string, out io.Writer) error {
 	pid, err := app.HubProcess(dataDir)
-	if err != nil {
+	if pid == 0 || err != nil {
 		return err
 	}
-	if pid != 0 {
-		if err := endHub(ctx, app, dataDir, pid); err != nil {
-			return err
-		}
-		fmt.Fprintf(out, "hub stopped (pid %d)\n", pid)
+	if err := endHub(ctx, app, dataDir, pid); err != nil {
+		return err
 	}
-	if keepMembers {
-		return nil
-	}
+	fmt.Fprintf(out, "hub stopped (pid %d)\n", pid)
+	return nil
+}
+
+func stopMembers(ctx context.Context, dataDir string, out io.Writer) error {
 	members, err := LocalMembers(dataDir, io.Discard)
 	if err != nil {
 		return err
@@ -105,7 +108,14 @@ is in it. Clusters that are not local are not touched. The binary itself stays.`
 			if !yes {
 				return fmt.Errorf("this removes %s and every local member; say so with --yes", dataDir)
 			}
-			return uninstall(cmd, app, dataDir, caches)
+			if err := uninstall(cmd, app, dataDir); err != nil || !caches {
+				return err
+			}
+			cache, err := kube.DefaultDir()
+			if err != nil {
+				return err
+			}
+			return remove(cache, cmd.OutOrStdout())
 		},
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "yes, remove it")
@@ -113,8 +123,8 @@ is in it. Clusters that are not local are not touched. The binary itself stays.`
 	return cmd
 }
 
-func uninstall(cmd *cobra.Command, app App, dataDir string, caches bool) error {
-	if err := down(cmd.Context(), app, dataDir, false, cmd.OutOrStdout()); err != nil {
+func uninstall(cmd *cobra.Command, app App, dataDir string) error {
+	if err := stopHub(cmd.Context(), app, dataDir, cmd.OutOrStdout()); err != nil {
 		return err
 	}
 	members, err := LocalMembers(dataDir, io.Discard)
@@ -130,19 +140,13 @@ func uninstall(cmd *cobra.Command, app App, dataDir string, caches bool) error {
 			return err
 		}
 	}
-	folders := []string{dataDir}
-	if caches {
-		cache, err := kube.DefaultDir()
-		if err != nil {
-			return err
-		}
-		folders = append(folders, cache)
+	return remove(dataDir, cmd.OutOrStdout())
+}
+
+func remove(folder string, out io.Writer) error {
+	if err := os.RemoveAll(folder); err != nil {
+		return fmt.Errorf("remove %s: %w", folder, err)
 	}
-	for _, folder := range folders {
-		if err := os.RemoveAll(folder); err != nil {
-			return fmt.Errorf("remove %s: %w", folder, err)
-		}
-		fmt.Fprintf(cmd.OutOrStdout(), "removed %s\n", folder)
-	}
+	fmt.Fprintf(out, "removed %s\n", folder)
 	return nil
 }

@@ -117,7 +117,17 @@ func (f createFlags) spec(name string, nodesGiven bool) (local.Spec, error) {
 		}
 		spec.Labels[key] = value
 	}
-	return spec, spec.Validate()
+	return spec, nameFlag(spec.Validate())
+}
+
+// nameFlag says which argument a wrong field of the spec came from.
+func nameFlag(err error) error {
+	wrong := (*local.SpecError)(nil)
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	flags := map[string]string{"Name": "NAME", "Version": "--version", "Pools": "--pools", "Labels": "--label"}
+	return fmt.Errorf("%s: %w", flags[wrong.Field], err)
 }
 
 func createLocal(cmd *cobra.Command, spec local.Spec, hooks memberHooks) error {
@@ -307,10 +317,13 @@ Without PART it is the supervisor, which tells what it started and ended, and wh
 			if err != nil {
 				return err
 			}
+			part := append(args[1:], local.SupervisorLog)[0]
+			if !follow {
+				return members.CopyLog(args[0], part, cmd.OutOrStdout())
+			}
 			ctx, cancel := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer cancel()
-			part := append(args[1:], local.SupervisorLog)[0]
-			return members.CopyLog(ctx, args[0], part, follow, cmd.OutOrStdout())
+			return members.FollowLog(ctx, args[0], part, cmd.OutOrStdout())
 		},
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on printing what is added")

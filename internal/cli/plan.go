@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -54,7 +55,7 @@ func whatIf(hub *observe.Hub, fleetName, release string) error {
 		}
 		return nil
 	}
-	if _, _, ok := hub.Release(release); !ok {
+	if _, ok := hub.Release(release); !ok {
 		return fmt.Errorf("--release %s: there is no such release; see \"kubectl get releases\"", release)
 	}
 	if fleetName == "" && len(hub.Fleets) != 1 {
@@ -91,9 +92,9 @@ func printPlan(out io.Writer, in rollout.Input, decision rollout.Decision) {
 
 // path is the way in minors: a control plane skips none.
 func path(from, to fleet.Version) string {
-	text := from.String()
+	hops := []string{from.String()}
 	for minor := from.Minor + 1; minor < to.Minor; minor++ {
-		text += fmt.Sprintf(" → %d.%d", to.Major, minor)
+		hops = append(hops, fmt.Sprintf("%d.%d", to.Major, minor))
 	}
-	return text + " → " + to.String()
+	return strings.Join(append(hops, to.String()), " → ")
 }

@@ -17,10 +17,10 @@ import (
 const (
 	operationTakes = 20 * time.Second // a control plane's change,
 	silentFor      = 6 * time.Second  // at whose end its API server does not answer
-	joining        = 5 * time.Second  // from machine to node
-	gettingReady   = 5 * time.Second  // from node to Ready
-	podStarts      = 3 * time.Second
-	podGrace       = 4 * time.Second
+	joining        = 2 * time.Second  // from machine to node
+	gettingReady   = 2 * time.Second  // from node to Ready
+	podStarts      = 1 * time.Second
+	podGrace       = 2 * time.Second
 )
 
 // cluster behaves as a cluster does. It is seen from two sides, which share what

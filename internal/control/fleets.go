@@ -106,13 +106,13 @@ func (f *Fleets) recordFleet(ctx context.Context, seen *v1.Fleet, hub observe.Hu
 	fleet := seen.DeepCopy()
 	status := &fleet.Status
 	status.ObservedGeneration = fleet.Generation
-	if ref, _, ok := hub.Release(fleet.Spec.Release); ok {
-		status.Revision = observe.Revision(seen, ref)
-		status.Release = &ref
+	if release, ok := hub.Release(fleet.Spec.Release); ok {
+		status.Revision = observe.Revision(seen, release)
+		status.Release = &v1.ReleaseRef{Name: release.Name, Hash: release.Hash}
 	}
 	i := slices.IndexFunc(decision.Fleets, func(s rollout.FleetState) bool { return s.Name == fleet.Name })
 	countMembers(status, decision.Fleets[i])
-	setFleetConditions(fleet, decision.Fleets[i])
+	setFleetConditions(fleet, decision.Fleets[i], f.Clock.Now())
 	if equality.Semantic.DeepEqual(seen.Status, *status) {
 		return nil
 	}
@@ -141,11 +141,11 @@ func countMembers(status *v1.FleetStatus, state rollout.FleetState) {
 	}
 }
 
-func count(names []string) int32 { return int32(len(names)) } //nolint:gosec // a fleet has thousands of members, not billions
+func count(names []string) int32 { return int32(len(names)) }
 
 // setFleetConditions sums the fleet up: Ready when all members are at the
 // release, Stalled when only a person can get it going again.
-func setFleetConditions(f *v1.Fleet, state rollout.FleetState) {
+func setFleetConditions(f *v1.Fleet, state rollout.FleetState, now time.Time) {
 	members := f.Status.Members
 	ready, progressing, stalled := metav1.ConditionFalse, metav1.ConditionFalse, metav1.ConditionFalse
 	code, message := fleet.InFlight, fmt.Sprintf("%d of %d members at %s, %d in flight, %d waiting",
@@ -158,11 +158,15 @@ func setFleetConditions(f *v1.Fleet, state rollout.FleetState) {
 	default:
 		progressing = metav1.ConditionTrue
 	}
-	for kind, value := range map[string]metav1.ConditionStatus{
-		v1.ConditionReady: ready, v1.ConditionProgressing: progressing, v1.ConditionStalled: stalled,
+	for _, condition := range []struct {
+		kind string
+		is   metav1.ConditionStatus
+	}{
+		{v1.ConditionReady, ready}, {v1.ConditionProgressing, progressing}, {v1.ConditionStalled, stalled},
 	} {
 		meta.SetStatusCondition(&f.Status.Conditions, metav1.Condition{
-			Type: kind, Status: value, Reason: string(code), Message: message, ObservedGeneration: f.Generation,
+			Type: condition.kind, Status: condition.is, Reason: string(code), Message: message,
+			ObservedGeneration: f.Generation, LastTransitionTime: metav1.NewTime(now),
 		})
 	}
 }

@@ -358,13 +358,12 @@ func TestFleetsComeBack(t *testing.T) {
 	l.addFleet("main", "2026.11", nil)
 	l.addMembers("v1.36.4", "eu-1")
 	l.addUpgrade(l.fleet("main"), "eu-1", 1, "Done")
-	l.clock.Step(4 * time.Hour)
+	l.clock.Step(24*time.Hour - 10*time.Minute)
 	l.see("eu-1")
-	if after := l.decide().RequeueAfter; after != 20*time.Hour {
-		t.Errorf("decides again after %s, want 20h", after)
+	if after := l.decide().RequeueAfter; after != 10*time.Minute {
+		t.Errorf("decides again after %s, want 10m", after)
 	}
-	l.clock.Step(20 * time.Hour)
-	l.see("eu-1")
+	l.clock.Step(10 * time.Minute)
 	l.decide()
 	if diff := cmp.Diff([]string{"eu-1.1", "eu-1.2"}, l.started()); diff != "" {
 		t.Errorf("upgrades (-want +got):\n%s", diff)

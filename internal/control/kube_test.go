@@ -4,12 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -25,7 +23,6 @@ import (
 	"k8s.io/client-go/rest"
 	restfake "k8s.io/client-go/rest/fake"
 	clienttesting "k8s.io/client-go/testing"
-	"k8s.io/utils/ptr"
 )
 
 // kube is a made-up cluster's own API server, as client-go meets it.
@@ -46,12 +43,16 @@ func (k kube) Discovery() discovery.DiscoveryInterfaces {
 	k.cluster.mu.Lock()
 	defer k.cluster.mu.Unlock()
 	k.cluster.pass()
-	return answers{
+	a := answers{
 		FakeDiscovery: &discoveryfake.FakeDiscovery{
 			Fake: &k.Fake, FakedServerVersion: &versioninfo.Info{GitVersion: k.cluster.version.String()},
 		},
-		readyz: &restfake.RESTClient{Client: restfake.CreateHTTPClient(k.readyz)},
+		readyz: &restfake.RESTClient{Resp: &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}},
 	}
+	if k.cluster.isSilent() {
+		a.readyz.Err = errRefused
+	}
+	return a
 }
 
 type answers struct {
@@ -61,15 +62,6 @@ type answers struct {
 }
 
 func (a answers) RESTClient() rest.Interface { return a.readyz }
-
-func (k kube) readyz(*http.Request) (*http.Response, error) {
-	k.cluster.mu.Lock()
-	defer k.cluster.mu.Unlock()
-	if k.cluster.isSilent() {
-		return nil, errRefused
-	}
-	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader("ok"))}, nil
-}
 
 var (
 	errRefused = errors.New("connection refused")
@@ -161,7 +153,7 @@ func (c *cluster) pod(p *pod) corev1.Pod {
 	object := corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: "shop", Name: p.name, UID: types.UID("uid-" + p.name), Labels: map[string]string{"app": "web"},
-			OwnerReferences: []metav1.OwnerReference{{Kind: "ReplicaSet", Name: "web", Controller: ptr.To(true)}},
+			OwnerReferences: []metav1.OwnerReference{{Kind: "ReplicaSet", Name: "web", Controller: new(true)}},
 		},
 		Spec:   corev1.PodSpec{NodeName: p.node},
 		Status: corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionFalse}}},
@@ -170,8 +162,8 @@ func (c *cluster) pod(p *pod) corev1.Pod {
 		object.Status.Conditions[0].Status = corev1.ConditionTrue
 	}
 	if !p.gone.IsZero() { // an API server writes down when the grace period ends
-		object.DeletionTimestamp = ptr.To(metav1.NewTime(p.gone))
-		object.DeletionGracePeriodSeconds = ptr.To(int64(podGrace.Seconds()))
+		object.DeletionTimestamp = new(metav1.NewTime(p.gone))
+		object.DeletionGracePeriodSeconds = new(int64(podGrace.Seconds()))
 	}
 	return object
 }
@@ -200,7 +192,7 @@ func (c *cluster) get(name string) (*corev1.Node, error) {
 	if m == nil {
 		return nil, apierrors.NewNotFound(nodes, name)
 	}
-	return ptr.To(c.node(m)), nil
+	return new(c.node(m)), nil
 }
 
 // patch is a merge patch, which names the node that it is meant for.
@@ -235,7 +227,7 @@ func (c *cluster) patch(name string, body []byte) (*corev1.Node, error) {
 	m.cordoned = *patch.Spec.Unschedulable
 	m.revision++
 	c.judge("patch node " + name)
-	return ptr.To(c.node(m)), nil
+	return new(c.node(m)), nil
 }
 
 // evict keeps the budget. What replaces the pod waits for a node.

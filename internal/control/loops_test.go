@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	clienttesting "k8s.io/client-go/testing"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -41,6 +42,8 @@ type loops struct {
 	// hub is what a person has of the hub; the loops' own client is watched.
 	hub      client.Client
 	own      client.WithWatch
+	clients  *member.Clients
+	metadata metadata.Interface // of all members; what watches are made of
 	fleets   *control.Fleets
 	upgrades *control.Upgrades
 	members  *control.Members
@@ -53,6 +56,7 @@ type loops struct {
 	// timeline is where upgrades were, one line per change of hop, step or reason.
 	timeline []string
 	whys     map[string]v1.Why
+	last     *v1.ClusterUpgrade // that was looked at
 }
 
 func newLoops(t *testing.T) *loops {
@@ -72,14 +76,14 @@ func newLoops(t *testing.T) *loops {
 	l.own = interceptor.NewClient(memory, interceptor.Funcs{Create: l.createForLoop, SubResourceUpdate: l.write})
 
 	log := slog.New(slog.DiscardHandler)
-	clients := &member.Clients{Dial: func(config *rest.Config) (*member.Client, error) {
-		return &member.Client{Kube: newKube(l.cloud.clusters[config.Host])}, nil
+	l.clients = &member.Clients{Dial: func(config *rest.Config) (*member.Client, error) {
+		return &member.Client{Kube: newKube(l.cloud.clusters[config.Host]), Metadata: l.metadata}, nil
 	}}
-	clusters := &observe.Clusters{Providers: map[string]provider.Provider{"local": l.cloud}, Members: clients, Clock: l.clock}
+	clusters := &observe.Clusters{Providers: map[string]provider.Provider{"local": l.cloud}, Members: l.clients, Clock: l.clock}
 	l.fleets = &control.Fleets{Client: l.own, Reader: l.own, Clock: l.clock, Namespace: namespace, Log: log}
 	l.upgrades = &control.Upgrades{
 		Client: l.own, Reader: l.own, Clock: l.clock, Clusters: clusters,
-		Actor: &act.Actor{Members: clients, Clock: l.clock}, Log: log,
+		Actor: &act.Actor{Members: l.clients, Clock: l.clock}, Log: log,
 	}
 	l.members = &control.Members{Client: l.own, Clock: l.clock, Clusters: clusters, Log: log}
 	return l
@@ -234,6 +238,7 @@ func (l *loops) move(name string) time.Duration {
 // note keeps the timeline, and judges what holds of every reason.
 func (l *loops) note(up *v1.ClusterUpgrade) {
 	l.t.Helper()
+	l.last = up
 	if now := position(up); len(l.timeline) == 0 || l.timeline[len(l.timeline)-1] != now {
 		l.timeline = append(l.timeline, now)
 	}
@@ -293,9 +298,11 @@ func (l *loops) until(what string, met func() bool) {
 // ride moves one upgrade on, and nothing else, until something is so.
 func (l *loops) ride(name, what string, met func(*v1.ClusterUpgrade) bool) {
 	l.t.Helper()
-	l.repeat(what, func() bool { return met(l.upgrade(name)) }, func() {
+	up := l.upgrade(name)
+	l.repeat(what, func() bool { return met(up) }, func() {
 		l.t.Helper()
 		l.clock.Step(min(5*time.Second, max(time.Millisecond, l.move(name))))
+		up = l.last
 	})
 }
 

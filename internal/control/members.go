@@ -49,7 +49,7 @@ func (m *Members) Reconcile(ctx context.Context, key types.NamespacedName) (ctrl
 
 	cluster, err := m.look(ctx, mc)
 	mc.Status.ObservedGeneration = mc.Generation
-	setMemberReady(mc, cluster, err)
+	setMemberReady(mc, cluster, err, now)
 	if err == nil {
 		setSeen(&mc.Status, cluster)
 		if before.ObservedAt.IsZero() || now.Sub(before.ObservedAt.Time) >= writeAfter || !equality.Semantic.DeepEqual(before, &mc.Status) {
@@ -107,10 +107,10 @@ func setSeen(status *v1.MemberClusterStatus, cluster fleet.Cluster) {
 }
 
 // setMemberReady sums up. Not to have been seen is not to be ready.
-func setMemberReady(mc *v1.MemberCluster, cluster fleet.Cluster, err error) {
+func setMemberReady(mc *v1.MemberCluster, cluster fleet.Cluster, err error, now time.Time) {
 	condition := metav1.Condition{
 		Type: v1.ConditionReady, Status: metav1.ConditionTrue, Reason: "Healthy", Message: "healthy",
-		ObservedGeneration: mc.Generation,
+		ObservedGeneration: mc.Generation, LastTransitionTime: metav1.NewTime(now),
 	}
 	if err != nil {
 		condition.Status, condition.Reason, condition.Message = metav1.ConditionUnknown, string(fleet.Unreachable), err.Error()

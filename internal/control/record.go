@@ -20,16 +20,18 @@ func (u *Upgrades) record(ctx context.Context, up *v1.ClusterUpgrade, in upgrade
 	now := metav1.NewTime(u.Clock.Now())
 	return u.update(ctx, up, func(status *v1.ClusterUpgradeStatus) {
 		status.ObservedGeneration = up.Generation
-		status.To = in.Target.String()
+		status.To = text(in.Target)
 		status.From = text(step.Memory.From)
 		status.Hop = text(step.Hop)
 		status.Step = string(step.Name)
 		status.Steps = stepsOf(step.Memory)
-		status.Nodes = nodesOf(in)
+		if in.Cluster.ControlPlane.Ready && !in.Target.IsZero() {
+			status.Nodes = nodesOf(in)
+		}
 		status.Intents = intentsOf(step.Actions, now)
 		status.Findings = findingsOf(step)
 		setWhy(status, step.Why, now)
-		setUpgradeConditions(up, step.Outcome, step.Why)
+		setUpgradeConditions(up, step.Outcome, step.Why, now)
 	})
 }
 
@@ -38,7 +40,7 @@ func (u *Upgrades) wait(ctx context.Context, up *v1.ClusterUpgrade, reason fleet
 	now := metav1.NewTime(u.Clock.Now())
 	return u.update(ctx, up, func(status *v1.ClusterUpgradeStatus) {
 		setWhy(status, reason, now)
-		setUpgradeConditions(up, upgrade.Going, reason)
+		setUpgradeConditions(up, upgrade.Going, reason, now)
 	})
 }
 
@@ -47,7 +49,7 @@ func (u *Upgrades) end(ctx context.Context, up *v1.ClusterUpgrade, outcome upgra
 	now := metav1.NewTime(u.Clock.Now())
 	return u.update(ctx, up, func(status *v1.ClusterUpgradeStatus) {
 		setWhy(status, reason, now)
-		setUpgradeConditions(up, outcome, reason)
+		setUpgradeConditions(up, outcome, reason, now)
 	})
 }
 
@@ -72,7 +74,7 @@ func stepsOf(memory upgrade.Memory) []v1.StepStatus {
 
 func timeOf(t time.Time) metav1.Time { return metav1.NewTime(t) }
 
-// nodesOf counts the nodes against the release, as long as they are seen.
+// nodesOf counts the nodes against the release.
 func nodesOf(in upgrade.Input) v1.UpgradeNodes {
 	var counts v1.UpgradeNodes
 	for _, pool := range in.Cluster.Pools {
@@ -82,7 +84,7 @@ func nodesOf(in upgrade.Input) v1.UpgradeNodes {
 				done++
 			}
 		}
-		size := int32(pool.Size) //nolint:gosec // a cluster has thousands of nodes, not billions
+		size := int32(pool.Size)
 		counts.Total += size
 		counts.Done += min(done, size)
 	}
@@ -136,7 +138,7 @@ func setWhy(status *v1.ClusterUpgradeStatus, reason fleet.Reason, now metav1.Tim
 	why := whyOf(reason, now)
 	switch before := status.Why; {
 	case !reason.Since.IsZero():
-		why.Since = metav1.NewTime(reason.Since)
+		why.Since = metav1.NewTime(reason.Since).Rfc3339Copy() // as it will be read back: more is no change
 	case before != nil && before.Code == why.Code && before.Object == why.Object:
 		why.Since = before.Since
 	}
@@ -147,7 +149,7 @@ func whyOf(reason fleet.Reason, now metav1.Time) *v1.Why {
 	return &v1.Why{Code: string(reason.Code), Message: reason.Message, Object: reason.Object, Fix: reason.Fix, Since: now}
 }
 
-func setUpgradeConditions(up *v1.ClusterUpgrade, outcome upgrade.Outcome, reason fleet.Reason) {
+func setUpgradeConditions(up *v1.ClusterUpgrade, outcome upgrade.Outcome, reason fleet.Reason, now metav1.Time) {
 	code := reason.Code
 	if outcome != upgrade.Going {
 		code = fleet.Code(outcome)
@@ -167,7 +169,7 @@ func setUpgradeConditions(up *v1.ClusterUpgrade, outcome upgrade.Outcome, reason
 		}
 		meta.SetStatusCondition(&up.Status.Conditions, metav1.Condition{
 			Type: condition.kind, Status: status, Reason: string(code), Message: sentence(reason),
-			ObservedGeneration: up.Generation,
+			ObservedGeneration: up.Generation, LastTransitionTime: now,
 		})
 	}
 }

@@ -149,5 +149,8 @@ func checkSuccessor(t *testing.T, l *loops, want v1.ReleaseRef) {
 	if spec.Release != want || spec.FleetUID != string(l.fleet("main").UID) {
 		t.Errorf("successor is %+v, want %v for the fleet with UID %s", spec, want, l.fleet("main").UID)
 	}
-	l.until("done", l.ended("eu-1.2", "Done"))
+	l.ride("eu-1.2", "ended", isEnded)
+	if got := ended(l.upgrade("eu-1.2")); got != "Done" {
+		t.Errorf("successor ended %s, want Done", got)
+	}
 }

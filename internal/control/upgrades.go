@@ -82,6 +82,7 @@ func (u *Upgrades) Reconcile(ctx context.Context, key types.NamespacedName) (ctr
 	}
 
 	// Record: what is about to be done is on the object before it is done.
+	before := up.Status.Why
 	if err := u.record(ctx, up, sight.in, step); err != nil {
 		return again(err)
 	}
@@ -92,10 +93,14 @@ func (u *Upgrades) Reconcile(ctx context.Context, key types.NamespacedName) (ctr
 
 	// Act.
 	if err := u.act(ctx, up, sight, step); err != nil {
-		return u.fault(ctx, up, err)
+		return u.fault(ctx, up, before, err)
 	}
 	return until(step.Recheck, u.Clock.Now()), nil
 }
+
+// errMemberGone tells a MemberCluster that is gone from whatever else somebody
+// may not find.
+var errMemberGone = errors.New("its MemberCluster is gone")
 
 // sight is everything that one decision rests on.
 type sight struct {
@@ -105,17 +110,24 @@ type sight struct {
 
 func (u *Upgrades) observe(ctx context.Context, up *v1.ClusterUpgrade) (sight, error) {
 	in := upgrade.Input{UID: string(up.UID), Memory: observe.Memory(up.Status), Refused: observe.Reason(up.Status.Refused)}
-	owner, release, why, err := u.wanted(ctx, up)
+	want, err := u.wanted(ctx, up)
 	if err != nil {
 		return sight{}, err
 	}
-	in.Superseded = why
-	in.Policy = observe.Policy(owner)
-	in.Target, _ = fleet.ParseVersion(release.Spec.Bundle.Kubernetes) // admitted by CEL
-	in.Hops = observe.Hops(release.Spec.Bundle)
+	in.Superseded = want.movedOn
+	in.Policy = observe.Policy(want.fleet)
+	kubernetes := want.release.Spec.Bundle.Kubernetes
+	if !want.movedOn.IsZero() {
+		kubernetes = up.Status.To // its release may be gone, or another
+	}
+	in.Target, _ = fleet.ParseVersion(kubernetes) // admitted by CEL
+	in.Hops = observe.Hops(want.release.Spec.Bundle)
 
 	mc := &v1.MemberCluster{}
-	if err := u.Client.Get(ctx, client.ObjectKey{Namespace: up.Namespace, Name: up.Spec.Member}, mc); err != nil {
+	err = u.Client.Get(ctx, client.ObjectKey{Namespace: up.Namespace, Name: up.Spec.Member}, mc)
+	if apierrors.IsNotFound(err) {
+		return sight{}, errMemberGone
+	} else if err != nil {
 		return sight{}, fmt.Errorf("read member %s: %w", up.Spec.Member, err)
 	}
 	cluster, err := u.Clusters.Reach(mc)
@@ -128,30 +140,43 @@ func (u *Upgrades) observe(ctx context.Context, up *v1.ClusterUpgrade) (sight, e
 	return sight{in: in, cluster: cluster}, err
 }
 
-// wanted reads fleet and release, from the API server itself, and tells whether
-// the fleet still wants this upgrade. The release the upgrade was made for is
-// known by name and hash; one that is gone or another by now is not it.
-func (u *Upgrades) wanted(ctx context.Context, up *v1.ClusterUpgrade) (*v1.Fleet, *v1.Release, fleet.Reason, error) {
-	owner, release := &v1.Fleet{}, &v1.Release{}
-	err := u.Reader.Get(ctx, client.ObjectKey{Namespace: up.Namespace, Name: up.Spec.Fleet}, owner)
-	if client.IgnoreNotFound(err) != nil {
-		return nil, nil, fleet.Reason{}, fmt.Errorf("read fleet %s: %w", up.Spec.Fleet, err)
+// wish is what is wanted of an upgrade now.
+type wish struct {
+	fleet   *v1.Fleet
+	release *v1.Release
+	// movedOn is set where the fleet does not want the upgrade any more.
+	movedOn fleet.Reason
+}
+
+// wanted reads fleet and release, from the API server itself. The release that
+// the upgrade was made for is known by name and hash; one that is gone or
+// another by now is not it.
+func (u *Upgrades) wanted(ctx context.Context, up *v1.ClusterUpgrade) (wish, error) {
+	want := wish{fleet: &v1.Fleet{}, release: &v1.Release{}}
+	there, err := u.read(ctx, client.ObjectKey{Namespace: up.Namespace, Name: up.Spec.Fleet}, want.fleet)
+	if err != nil {
+		return wish{}, fmt.Errorf("read fleet %s: %w", up.Spec.Fleet, err)
 	}
-	if err != nil || string(owner.UID) != up.Spec.FleetUID {
-		return orphan(), release, movedOn(up, "fleet %s is gone", up.Spec.Fleet), nil
+	if !there || string(want.fleet.UID) != up.Spec.FleetUID {
+		want.fleet, want.movedOn = orphan(), movedOn(up, "fleet %s is gone", up.Spec.Fleet)
+		return want, nil
 	}
-	err = u.Reader.Get(ctx, client.ObjectKey{Name: up.Spec.Release.Name}, release)
-	if client.IgnoreNotFound(err) != nil {
-		return nil, nil, fleet.Reason{}, fmt.Errorf("read release %s: %w", up.Spec.Release.Name, err)
-	}
+	there, err = u.read(ctx, client.ObjectKey{Name: up.Spec.Release.Name}, want.release)
 	switch {
-	case err != nil || release.Spec.Bundle.Hash() != up.Spec.Release.Hash:
-		return owner, release, movedOn(up, "release %s is gone, or another by now", up.Spec.Release.Name), nil
-	case owner.Spec.Release != up.Spec.Release.Name:
-		return owner, release, movedOn(up, "fleet %s wants release %s now", owner.Name, owner.Spec.Release), nil
-	default:
-		return owner, release, fleet.Reason{}, nil
+	case err != nil:
+		return wish{}, fmt.Errorf("read release %s: %w", up.Spec.Release.Name, err)
+	case !there || want.release.Spec.Bundle.Hash() != up.Spec.Release.Hash:
+		want.movedOn = movedOn(up, "release %s is gone, or another by now", up.Spec.Release.Name)
+	case want.fleet.Spec.Release != up.Spec.Release.Name:
+		want.movedOn = movedOn(up, "fleet %s wants release %s now", want.fleet.Name, want.fleet.Spec.Release)
 	}
+	return want, nil
+}
+
+// read reads an object from the API server itself; false where there is none.
+func (u *Upgrades) read(ctx context.Context, key client.ObjectKey, into client.Object) (bool, error) {
+	err := u.Reader.Get(ctx, key, into)
+	return err == nil, client.IgnoreNotFound(err)
 }
 
 // orphan is a fleet that says nothing of its own: what is in hand is brought to
@@ -168,8 +193,9 @@ func movedOn(up *v1.ClusterUpgrade, format string, args ...any) fleet.Reason {
 // unobserved records that the member cannot be seen, and looks again.
 func (u *Upgrades) unobserved(ctx context.Context, up *v1.ClusterUpgrade, cause error) (ctrl.Result, error) {
 	reason := fleet.Reason{Code: fleet.Unreachable, Message: cause.Error(), Object: "member " + up.Spec.Member}
-	if apierrors.IsNotFound(cause) {
-		reason = fleet.Reason{Code: fleet.MemberGone, Message: "its MemberCluster is gone", Object: "member " + up.Spec.Member}
+	if errors.Is(cause, errMemberGone) {
+		u.Watch.Close(client.ObjectKeyFromObject(up))
+		reason.Code = fleet.MemberGone
 		return ctrl.Result{}, u.end(ctx, up, upgrade.Superseded, reason)
 	}
 	return ctrl.Result{RequeueAfter: retryAfter}, u.wait(ctx, up, reason)
@@ -191,11 +217,10 @@ func (u *Upgrades) act(ctx context.Context, up *v1.ClusterUpgrade, s sight, step
 	if len(step.Actions) == 0 {
 		return nil
 	}
-	recorded := u.Clock.Now()
 	evictions := up.Status.Evictions
 	var faults []error
 	for _, action := range step.Actions {
-		if u.Clock.Since(recorded) > intentAge {
+		if u.Clock.Since(s.in.Now) > intentAge {
 			break
 		}
 		result, err := u.Actor.Do(ctx, s.cluster, action)
@@ -213,13 +238,17 @@ func (u *Upgrades) act(ctx context.Context, up *v1.ClusterUpgrade, s sight, step
 	return errors.Join(faults...)
 }
 
-// fault does what the class of a fault asks for.
-func (u *Upgrades) fault(ctx context.Context, up *v1.ClusterUpgrade, cause error) (ctrl.Result, error) {
+// fault does what the class of a fault asks for. A fault that was there before
+// holds since then, although another try was recorded in between.
+func (u *Upgrades) fault(ctx context.Context, up *v1.ClusterUpgrade, before *v1.Why, cause error) (ctrl.Result, error) {
 	if apierrors.IsConflict(cause) {
 		return again(cause)
 	}
 	fault := provider.AsFault(cause)
 	reason := fleet.Reason{Code: fleet.ProviderFault, Message: cause.Error(), Object: "member " + up.Spec.Member}
+	if codeOf(before) == string(reason.Code) {
+		reason.Since = before.Since.Time
+	}
 	switch fault.Class {
 	case provider.Stop:
 		// Remembered first: what was changed must be undone before the end, and

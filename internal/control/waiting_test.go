@@ -119,6 +119,7 @@ func TestUpgradesEndedAreLeftAlone(t *testing.T) {
 func TestUpgradesForeignOperation(t *testing.T) {
 	l, c := begin(t)
 	c.begin("", version(t, "v1.36.6"))
+	c.operations[0].ends = l.clock.Now().Add(time.Minute)
 	l.ride("eu-1.1", "blocked", func(up *v1.ClusterUpgrade) bool { return up.Status.Step == "Preflight" })
 	if got := l.upgrade("eu-1.1").Status.Findings; len(got) != 1 || got[0].Message != "operation op-1 is under way" {
 		t.Errorf("findings are %+v, want the operation", got)

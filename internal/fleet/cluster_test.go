@@ -71,6 +71,7 @@ func TestReached(t *testing.T) {
 		{name: "a pre-release is not there", controlPlane: "v1.37.0-rc.1", want: "1.37"},
 		{name: "an older build of the vendor", controlPlane: "v1.37.2-gke.900", want: "v1.37.2-gke.1200"},
 		{name: "a provider that picks patches: the minor counts", controlPlane: "1.37", nodes: []string{"v1.37.0-eks-3a1b2c"}, want: "v1.37.2", picksPatch: true, reached: true},
+		{name: "and no vendor's build", controlPlane: "1.37", want: "v1.37.2-gke.900", picksPatch: true, reached: true},
 		{name: "and it alone", controlPlane: "1.36", want: "v1.37.2", picksPatch: true},
 		{name: "its pre-release is not there either", controlPlane: "v1.37.0-rc.1", want: "v1.37.2-gke.1", picksPatch: true},
 	} {

@@ -12,7 +12,7 @@ const (
 	InFlight     Code = "InFlight"     // its upgrade is under way
 	WaveFull     Code = "WaveFull"     // as many as allowed are in flight
 	Halted       Code = "Halted"       // more failures than the fleet tolerates
-	Overlap      Code = "Overlap"      // two fleets select it
+	Overlap      Code = "Overlap"      // more than one wave selects it
 	Unobserved   Code = "Unobserved"   // not seen lately: unknown is not healthy
 	NotReady     Code = "NotReady"     // seen, and not healthy
 	EndedFailed  Code = "EndedFailed"  // failed in this revision

@@ -75,6 +75,7 @@ func TestVersionOrder(t *testing.T) {
 		"v1.36.3",
 		"v1.36.3-gke",
 		"v1.36.3-gke.0",
+		"v1.36.3-gke.0899",
 		"v1.36.3-gke.900",
 		"v1.36.3-gke.1200",
 		"v1.36.3-gke.1200.1",

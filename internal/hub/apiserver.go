@@ -8,6 +8,7 @@ import (
 	"time"
 
 	apiextensionsapiserver "k8s.io/apiextensions-apiserver/pkg/apiserver"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apiserver/pkg/admission/plugin/namespace/lifecycle"
@@ -31,6 +32,7 @@ import (
 	generatedopenapi "k8s.io/kubernetes/pkg/generated/openapi"
 	"k8s.io/kubernetes/pkg/kubeapiserver/authorizer/modes"
 	kubeoptions "k8s.io/kubernetes/pkg/kubeapiserver/options"
+	rbacrest "k8s.io/kubernetes/pkg/registry/rbac/rest"
 )
 
 // What is signed for a service account says who signed it. The name is the one every cluster has by default.
@@ -110,6 +112,8 @@ func newServerOptions(config serverConfig) *options.Options {
 	o.Audit.PolicyFile = config.audit.Policy
 	o.Audit.LogOptions.Path = config.audit.Log
 
+	o.SystemNamespaces = []string{metav1.NamespaceSystem, metav1.NamespaceDefault}
+
 	// One user on one machine: no queues of requests, and nobody to profile.
 	o.Features.EnablePriorityAndFairness = false
 	o.Features.EnableProfiling = false
@@ -145,8 +149,10 @@ func newServerChain(opts options.CompletedOptions) (serverChain, error) {
 		return serverChain{}, err
 	}
 	generic.EffectiveVersion = linkedVersion{generic.EffectiveVersion}
-	// It dates the last use of tokens that were generated before Kubernetes 1.24. There are none.
-	generic.DisabledPostStartHooks.Insert("start-legacy-token-tracking-controller")
+	generic.DisabledPostStartHooks.Insert(
+		rbacrest.PostStartHookName,               // see ensureRoles
+		"start-legacy-token-tracking-controller", // dates the last use of tokens as they were before Kubernetes 1.24
+	)
 
 	services := webhook.NewDefaultServiceResolver()
 	builtIn, admission, err := apiserver.CreateConfig(opts, generic, informers, nil, storage, services, nil)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,14 +26,22 @@ type machine struct {
 
 // checkOwner keeps root from filling somebody's directory with files that they could not read.
 func checkOwner(root string, m *machine) error {
-	var stat unix.Stat_t
-	if err := unix.Stat(root, &stat); err != nil {
+	info, err := os.Stat(root)
+	if err != nil {
 		return fmt.Errorf("find the owner of data directory %q: %w", root, err)
 	}
-	if int(stat.Uid) != m.user {
-		return fmt.Errorf("data directory %q belongs to user %d and this is user %d: run as its owner, %s", root, stat.Uid, m.user, elsewhere)
+	if owner := ownerOf(info); owner != m.user {
+		return fmt.Errorf("data directory %q belongs to user %d and this is user %d: run as its owner, %s", root, owner, m.user, elsewhere)
 	}
 	return nil
+}
+
+// ownerOf is -1 where files have no owners.
+func ownerOf(info fs.FileInfo) int {
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int(stat.Uid)
+	}
+	return -1
 }
 
 func checkVersion(root string, _ *machine) error {

@@ -152,6 +152,19 @@ func (h runningHub) bind(t *testing.T, ns, user, roleKind, role string) {
 	}
 }
 
+// testDefaultRoles finds roles that need no waiting for.
+func testDefaultRoles(t *testing.T, h runningHub) {
+	for _, name := range []string{"cluster-admin", "admin", "edit", "view", "system:discovery"} {
+		if _, err := h.client.RbacV1().ClusterRoles().Get(t.Context(), name, metav1.GetOptions{}); err != nil {
+			t.Error(err)
+		}
+	}
+	binding, err := h.client.RbacV1().ClusterRoleBindings().Get(t.Context(), "cluster-admin", metav1.GetOptions{})
+	if err != nil || len(binding.Subjects) != 1 || binding.Subjects[0].Name != "system:masters" {
+		t.Errorf("cluster-admin is bound to %v, %v", binding, err)
+	}
+}
+
 // testAggregatedRoles grants one of Kubernetes' own roles, whose rules are put together from others.
 func testAggregatedRoles(t *testing.T, h runningHub) {
 	ns := h.newNamespace(t)

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
 )
@@ -23,28 +25,30 @@ const socketName = "etcd.sock"
 type etcd struct {
 	server   *embed.Etcd
 	endpoint string
-	link     string // leads to the directory of the socket
+	socket   string
 }
 
 func startEtcd(ctx context.Context, dir dataDir, log io.Writer, fail func(error)) (*etcd, error) {
-	private, err := socketDir(dir)
-	if err != nil {
-		return nil, err
+	socket := socketPath(dir)
+	if err := makeSocketDir(filepath.Dir(socket)); err != nil {
+		return nil, fmt.Errorf("make the directory of etcd's socket: %w", err)
 	}
-	socket := filepath.Join(private, socketName)
-	e := &etcd{endpoint: "unix://" + socket, link: dir.path(runDir)}
 	config := etcdConfig(dir, socket)
 	config.ZapLoggerBuilder = embed.NewZapLoggerBuilder(newEtcdLogger(log, fail))
-	if e.server, err = embed.StartEtcd(config); err != nil {
-		return nil, errors.Join(fmt.Errorf("start etcd: %w", err), removeSocketDir(e.link))
+	server, err := embed.StartEtcd(config)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start etcd: %w", err), os.RemoveAll(filepath.Dir(socket)))
 	}
+	e := &etcd{server: server, endpoint: "unix://" + socket, socket: socket}
 	select {
-	case <-e.server.Server.ReadyNotify():
+	case <-server.Server.ReadyNotify():
 		go e.watch(fail)
 		return e, nil
-	case err = <-e.server.Err():
+	case err = <-server.Err():
 	case <-ctx.Done():
 		err = context.Cause(ctx)
+	case <-time.After(readyTimeout):
+		err = fmt.Errorf("it is not ready after %s: %s may tell more", readyTimeout, dir.path(logFile))
 	}
 	return nil, errors.Join(fmt.Errorf("start etcd: %w", err), e.stop(context.WithoutCancel(ctx)))
 }
@@ -79,33 +83,33 @@ func (e *etcd) stop(ctx context.Context) error {
 		e.server.Close()
 		ended <- nil
 	}()
-	return errors.Join(wait(ctx, ended), removeSocketDir(e.link))
+	return errors.Join(await(ctx, ended), os.RemoveAll(filepath.Dir(e.socket)))
 }
 
-// socketDir makes the directory of the socket: DataDir/run. Where that name is too long for a socket, DataDir/run is a
-// symbolic link to a directory with a short one, by which the next start finds and removes what a crash has left.
-func socketDir(dir dataDir) (string, error) {
-	link := dir.path(runDir)
-	if err := removeSocketDir(link); err != nil {
-		return "", fmt.Errorf("remove the socket of the last run: %w", err)
+// socketPath is in the data directory, unless the name of that is too long. Then it is in a directory whose name follows
+// from it: a copy of the data directory has another, and after a crash the next start finds the same.
+func socketPath(dir dataDir) string {
+	path := filepath.Join(dir.path(runDir), socketName)
+	if len(path) <= maxSocketPath {
+		return path
 	}
-	if len(filepath.Join(link, socketName)) <= maxSocketPath {
-		return link, os.Mkdir(link, privateDir)
+	sum := sha256.Sum256([]byte(dir.root))
+	return filepath.Join("/tmp", fmt.Sprintf("refit-hub-%x", sum[:8]), socketName)
+}
+
+// makeSocketDir makes the socket's directory, or takes the one that a crash has left. In /tmp somebody else may have
+// made one of that name.
+func makeSocketDir(path string) error {
+	err := os.Mkdir(path, privateDir)
+	if !errors.Is(err, fs.ErrExist) {
+		return err
 	}
-	short, err := os.MkdirTemp("/tmp", "refit-hub-") // has mode 0700, and a name that nobody could have taken
+	info, err := os.Lstat(path)
 	if err != nil {
-		return "", fmt.Errorf("make a directory for etcd's socket, for which %s is too long: %w", link, err)
+		return err
 	}
-	return short, os.Symlink(short, link)
-}
-
-func removeSocketDir(link string) error {
-	target, err := os.Readlink(link)
-	if err == nil {
-		return errors.Join(os.RemoveAll(target), os.Remove(link))
+	if ownerOf(info) != os.Geteuid() || info.Mode() != fs.ModeDir|privateDir {
+		return fmt.Errorf("%s is not a private directory of ours: remove it, %s", path, elsewhere)
 	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return os.RemoveAll(link)
+	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 )
 
@@ -21,7 +22,7 @@ const ControllerUser = "refit"
 const AdminUser = "refit-admin"
 
 // The port opens at once, but a slow disk may keep etcd from its first election, and a small machine the API server
-// from its first roles. More than a minute of that is not slowness.
+// from its first answer. More than a minute of that is not slowness.
 const readyTimeout = time.Minute
 
 // Options say where a hub lives and how it is reached.
@@ -54,9 +55,9 @@ type Hub struct {
 	err    error // valid once done is closed
 }
 
-// Start brings the hub up and returns when it answers: its /readyz is ok and the default namespace exists. It runs
-// until Stop is called or ctx ends. One process can run one hub at a time, because the Kubernetes libraries keep their
-// log and their feature gates for the whole process.
+// Start brings the hub up and returns when it answers: its /readyz is ok, and the default namespace and Kubernetes'
+// default roles exist. It runs until Stop is called or ctx ends. One process can run one hub at a time, because the
+// Kubernetes libraries keep their log and their feature gates for the whole process.
 func Start(ctx context.Context, opts Options) (*Hub, error) {
 	opts = opts.withDefaults()
 	if err := opts.validate(); err != nil {
@@ -135,8 +136,15 @@ func (h *Hub) serve(ctx context.Context, config serverConfig, running *stack) er
 	}
 	config.port.served = true
 	running.run(ctx, "API server", server.run, h.fail)
-	if err := waitReady(ctx, h.config); err != nil {
+	client, err := kubernetes.NewForConfig(h.config)
+	if err != nil {
+		return fmt.Errorf("wait for the hub: %w", err)
+	}
+	if err := waitReady(ctx, client); err != nil {
 		return fmt.Errorf("wait for the hub: %w: %s may tell more", err, config.dir.path(logFile))
+	}
+	if err := ensureRoles(ctx, client); err != nil {
+		return err
 	}
 	controllers, err := newControllers(ctx, server)
 	if err != nil {

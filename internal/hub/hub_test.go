@@ -107,6 +107,7 @@ func TestHub(t *testing.T) {
 		{"ends a namespace", testNamespaceDeletion},
 		{"collects what owners leave", testOwnerReferences},
 		{"asks RBAC", testRBAC},
+		{"has the default roles", testDefaultRoles},
 		{"fills aggregated roles", testAggregatedRoles},
 		{"gives service accounts tokens", testServiceAccountToken},
 		{"encrypts secrets", testSecretsEncrypted},

@@ -55,7 +55,7 @@ func Holder(root string) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("ask who holds data directory %q: %w", root, err)
 	}
-	defer file.Close() //nolint:errcheck // it was only read
+	defer file.Close()
 	err = unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return readPID(file), nil

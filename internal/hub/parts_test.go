@@ -171,6 +171,27 @@ func occupyAndFree(t *testing.T) int {
 	return listener.Addr().(*net.TCPAddr).Port
 }
 
+func TestSocketDir(t *testing.T) {
+	dir := t.TempDir()
+	private, foreign, link := filepath.Join(dir, "private"), filepath.Join(dir, "foreign"), filepath.Join(dir, "link")
+	if err := os.Mkdir(foreign, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(private, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, when := range []string{"first", "after a crash"} {
+		if err := makeSocketDir(private); err != nil {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+	for _, path := range []string{foreign, link} {
+		if err := makeSocketDir(path); err == nil || !strings.Contains(err.Error(), path+" is not a private directory of ours") {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
 func TestStackUnwinds(t *testing.T) {
 	var stopped []string
 	var s stack

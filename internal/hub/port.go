@@ -117,7 +117,7 @@ func listeningSockets(table string, port int) []string {
 	if err != nil {
 		return nil
 	}
-	defer file.Close() //nolint:errcheck // it was only read
+	defer file.Close()
 	var inodes []string
 	suffix := fmt.Sprintf(":%04X", port)
 	for lines := bufio.NewScanner(file); lines.Scan(); {

@@ -6,39 +6,29 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 )
 
-// The hook that brings RBAC's default roles up to date sleeps for a second before it looks at them. At a restart they
-// are there; at the first start there is only the administrator, who needs none.
-const laterHook = "poststarthook/rbac/bootstrap-roles"
+// pollPeriod is short beside what an API server needs for anything that one waits for.
+const pollPeriod = 20 * time.Millisecond
 
 // waitReady returns when the API server says it is ready and the default namespace is there, which it makes later.
-func waitReady(ctx context.Context, config *rest.Config) error {
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return fmt.Errorf("ask the hub whether it is ready: %w", err)
-	}
+func waitReady(ctx context.Context, client kubernetes.Interface) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, readyTimeout, fmt.Errorf("the hub is not ready after %s", readyTimeout))
 	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := isReady(ctx, client)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
-		}
+	var last error
+	if err := wait.PollUntilContextCancel(ctx, pollPeriod, true, func(ctx context.Context) (bool, error) {
+		last = isReady(ctx, client)
+		return last == nil, nil
+	}); err != nil {
+		return fmt.Errorf("%w: %w", context.Cause(ctx), last)
 	}
+	return nil
 }
 
 func isReady(ctx context.Context, client kubernetes.Interface) error {
-	answer, err := client.Discovery().RESTClient().Get().AbsPath("/readyz").Param("exclude", laterHook).DoRaw(ctx)
+	answer, err := client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, answer)
 	}

@@ -41,7 +41,7 @@ func (s *stack) run(ctx context.Context, name string, run func(context.Context) 
 	}()
 	s.push(name, func(ctx context.Context) error {
 		cancel()
-		return wait(ctx, ended)
+		return await(ctx, ended)
 	})
 }
 
@@ -59,8 +59,8 @@ func (s *stack) unwind(timeout time.Duration) error {
 	return errors.Join(errs...)
 }
 
-// wait gives up on what hangs: a process must be able to end.
-func wait(ctx context.Context, ended <-chan error) error {
+// await gives up on what hangs: a process must be able to end.
+func await(ctx context.Context, ended <-chan error) error {
 	select {
 	case err := <-ended:
 		return err

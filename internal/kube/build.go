@@ -18,6 +18,8 @@ type build struct {
 	into    string   // an empty folder for the binaries
 	lock    *os.File // given to every child: the lock is free when the last of them has ended
 	report  func(doing string)
+
+	userCache string // the compiler's cache of the user
 }
 
 // compile builds an artefact from its published Go modules. Go verifies each
@@ -36,7 +38,7 @@ func compile(ctx context.Context, b build) error {
 	if err := m.write(g.dir); err != nil {
 		return err
 	}
-	total, err := g.countPackages(ctx, m.target)
+	total, err := g.chooseCache(ctx, m.target)
 	if err != nil {
 		return err
 	}

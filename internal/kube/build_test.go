@@ -198,3 +198,29 @@ func TestBuildReportsItsProgress(t *testing.T) {
 		t.Errorf("%v\n%s", err, diff)
 	}
 }
+
+// The user's cache is used if it saves much, and only then.
+func TestBuildChoosesACache(t *testing.T) {
+	const stale, compiled, standard = "stale\n", "compiled\n", "standard\n"
+	for _, test := range []struct {
+		name, packages string
+		users          bool
+	}{
+		{"nothing compiled yet", strings.Repeat(stale, 4) + standard, false},
+		{"only Go's own", strings.Repeat(stale, 4) + strings.Repeat(standard, 9), false},
+		{"a fifth", strings.Repeat(stale, 12) + strings.Repeat(compiled, 3), false},
+		{"a third", strings.Repeat(stale, 12) + strings.Repeat(compiled, 6) + standard, true},
+	} {
+		g := newFakeGo(t)
+		writeFiles(t, g.dir, map[string]string{"packages": test.packages})
+		s, _ := newTestStore(t)
+		if _, err := get(t, s, kube1363); err != nil {
+			t.Fatal(err)
+		}
+		cache, err := os.ReadFile(filepath.Join(g.dir, "cache"))
+		own := filepath.Join(s.home(kube1363), ".partial", "scratch", "gocache")
+		if users := string(cache) == "/nowhere/cache\n"; err != nil || users != test.users || !users && string(cache) != own+"\n" {
+			t.Errorf("%s: built with the cache %s, %v", test.name, cache, err)
+		}
+	}
+}

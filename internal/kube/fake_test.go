@@ -75,7 +75,7 @@ log() { echo "$1" >> "$FAKE_GO/log"; }
 version() { sed -n 's/.*\(k8s.io\/kubernetes\|etcd\/server\/v3\|kwok\) \(v[0-9.]*\)$/\2/p' go.mod | head -n 1; }
 case "$1 $2" in
 "env -json")
-	echo '{"GOVERSION": "go1.26.8", "GOMODCACHE": "/nowhere/mod"}' ;;
+	echo '{"GOVERSION": "go1.26.8", "GOMODCACHE": "/nowhere/mod", "GOCACHE": "/nowhere/cache"}' ;;
 "list -m")
 	if [ "$3" = -versions ]; then echo "$4 v1.35.4 v1.36.0-rc.1 v1.36.1 v1.36.3"; exit; fi
 	case "$4" in
@@ -86,8 +86,9 @@ case "$1 $2" in
 	echo '{"Go": "1.26.0", "GoDebug": [{"Key": "default", "Value": "go1.26"}]}' ;;
 "list -deps")
 	echo 'go: downloading k8s.io/api v0.36.3' >&2
-	printf 'a\nb\nc\n' ;;
+	cat "$FAKE_GO/packages" 2>/dev/null || printf 'standard\nstale\nstale\n' ;;
 "build -v")
+	echo "$GOCACHE" > "$FAKE_GO/cache"
 	log "build $(version)"
 	while [ -e "$FAKE_GO/hold" ]; do sleep 0.02; done
 	if [ -e "$FAKE_GO/broken" ]; then echo "./main.go:1:1: syntax error" >&2; exit 1; fi

@@ -24,38 +24,38 @@ type goTool struct {
 	bin   string
 	of    build
 	dir   string // of the generated module
-	cache string // the compiler's; hardly anything is shared between two minors
 	temp  string
+	cache string // the compiler's; see chooseCache
 }
 
-func newGoTool(b build) (goTool, error) {
+func newGoTool(b build) (*goTool, error) {
 	bin, err := exec.LookPath("go")
 	if err != nil {
-		return goTool{}, errNoGo
+		return nil, errNoGo
 	}
-	g := goTool{
+	g := &goTool{
 		bin: bin, of: b,
 		dir:   filepath.Join(b.scratch, "module"),
-		cache: filepath.Join(b.scratch, "gocache"),
 		temp:  filepath.Join(b.scratch, "tmp"),
+		cache: filepath.Join(b.scratch, "gocache"),
 	}
-	for _, dir := range []string{g.dir, g.cache, g.temp} {
+	for _, dir := range []string{g.dir, g.temp, g.cache} {
 		if err := os.Mkdir(dir, 0o700); err != nil {
-			return goTool{}, fmt.Errorf("make a folder to build in: %w", err)
+			return nil, fmt.Errorf("make a folder to build in: %w", err)
 		}
 	}
 	return g, nil
 }
 
 // goSetup is what go says of itself.
-type goSetup struct{ GOVERSION, GOMODCACHE string }
+type goSetup struct{ GOVERSION, GOMODCACHE, GOCACHE string }
 
 func goEnv(ctx context.Context) (goSetup, error) {
 	bin, err := exec.LookPath("go")
 	if err != nil {
 		return goSetup{}, errNoGo
 	}
-	cmd := exec.CommandContext(ctx, bin, "env", "-json", "GOVERSION", "GOMODCACHE")
+	cmd := exec.CommandContext(ctx, bin, "env", "-json", "GOVERSION", "GOMODCACHE", "GOCACHE")
 	cmd.Dir = os.TempDir() // outside any module, which could ask for another Go
 	cmd.Env = goEnviron(nil)
 	out, err := cmd.Output()
@@ -85,7 +85,7 @@ func goEnviron(more map[string]string) []string {
 
 // run runs go. It ends with us, however we end: interrupted when the context
 // is done, killed when we are.
-func (g goTool) run(ctx context.Context, each func(line string), args ...string) ([]byte, error) {
+func (g *goTool) run(ctx context.Context, each func(line string), args ...string) ([]byte, error) {
 	// The kernel kills the child when the thread that started it ends, so
 	// that thread must stay.
 	runtime.LockOSThread()
@@ -115,7 +115,7 @@ func (g goTool) run(ctx context.Context, each func(line string), args ...string)
 
 // published asks the module proxy (or the module cache) for the go.mod of an
 // artefact; its source is not fetched for that.
-func (g goTool) published(ctx context.Context, a Artefact) (upstream, error) {
+func (g *goTool) published(ctx context.Context, a Artefact) (upstream, error) {
 	module := a.product().module + "@" + a.Version
 	var found struct{ GoMod string }
 	if err := g.json(ctx, &found, "list", "-m", "-json", module); err != nil {
@@ -134,7 +134,7 @@ func (g goTool) published(ctx context.Context, a Artefact) (upstream, error) {
 	return mod, nil
 }
 
-func (g goTool) json(ctx context.Context, into any, args ...string) error {
+func (g *goTool) json(ctx context.Context, into any, args ...string) error {
 	out, err := g.run(ctx, nil, args...)
 	if err != nil {
 		return err
@@ -145,8 +145,15 @@ func (g goTool) json(ctx context.Context, into any, args ...string) error {
 	return nil
 }
 
-// countPackages also fetches the modules that are missing.
-func (g goTool) countPackages(ctx context.Context, target string) (int, error) {
+// chooseCache fetches the modules that are missing, and returns how many
+// packages are to be compiled at most.
+//
+// A cache of the build's own leaves no gigabytes behind, and loses nothing:
+// two minors share hardly a package. But where Refit itself was compiled, the
+// user's cache has much of the version that Refit links: building v1.37.2 took
+// a third of the CPU time there. So that is used if it has a quarter of what is
+// not Go's own.
+func (g *goTool) chooseCache(ctx context.Context, target string) (packages int, err error) {
 	fetched := 0
 	each := func(line string) {
 		if strings.HasPrefix(line, "go: downloading") {
@@ -154,12 +161,26 @@ func (g goTool) countPackages(ctx context.Context, target string) (int, error) {
 			g.of.report(fmt.Sprintf("fetching its modules, %d so far", fetched))
 		}
 	}
-	out, err := g.run(ctx, each, "list", "-deps", "-f", "{{.ImportPath}}", target)
-	return bytes.Count(out, []byte("\n")), err
+	own := g.cache
+	if filepath.IsAbs(g.of.userCache) { // and not "off"
+		g.cache = g.of.userCache
+	}
+	const state = "{{if .Standard}}standard{{else if .Stale}}stale{{else}}compiled{{end}}"
+	args := append([]string{"list", "-deps", "-f", state}, buildFlags(g.of.Artefact)...)
+	out, err := g.run(ctx, each, append(args, target)...)
+	count := map[string]int{}
+	for line := range strings.Lines(string(out)) {
+		count[strings.TrimSpace(line)]++
+	}
+	if count["compiled"] > count["stale"]/3 {
+		return count["stale"], err
+	}
+	g.cache = own
+	return count["standard"] + count["stale"] + count["compiled"], err
 }
 
 // build counts on -v, which names every package as its compilation begins.
-func (g goTool) build(ctx context.Context, m module, total int) error {
+func (g *goTool) build(ctx context.Context, m module, total int) error {
 	compiled := 0
 	each := func(string) {
 		compiled++

@@ -146,7 +146,7 @@ func (s *Store) build(ctx context.Context, a Artefact, shop *workshop, job *job)
 	if err := shop.clear(); err != nil { // of what the download left
 		return manifest{}, err
 	}
-	b := build{Artefact: a, scratch: shop.scratch, into: shop.into, lock: shop.lock, report: job.report}
+	b := build{Artefact: a, scratch: shop.scratch, into: shop.into, lock: shop.lock, report: job.report, userCache: env.GOCACHE}
 	if err := compile(ctx, b); err != nil {
 		return manifest{}, s.unknownVersion(ctx, a, err)
 	}

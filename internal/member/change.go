@@ -12,7 +12,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/ptr"
 )
 
 // UndoAnnotation on a node says whose cordon it carries, and what the node was
@@ -75,7 +74,7 @@ func (c *Client) Cordon(ctx context.Context, node NodeRef, undo Undo) error {
 	}
 	var patch nodePatch
 	patch.Metadata.UID, patch.Metadata.ResourceVersion = node.UID, node.ResourceVersion
-	patch.Metadata.Annotations = map[string]*string{UndoAnnotation: ptr.To(string(text))}
+	patch.Metadata.Annotations = map[string]*string{UndoAnnotation: new(string(text))}
 	patch.Spec.Unschedulable = true
 	return c.patchNode(ctx, "cordon", node.Name, patch)
 }

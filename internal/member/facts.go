@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/utils/ptr"
 
 	"refit.dev/refit/internal/fleet"
 )
@@ -37,16 +39,17 @@ const (
 // Observe reads the member. It fails as a whole: half a picture is none.
 func (c *Client) Observe(ctx context.Context, depth Depth) (Facts, error) {
 	var (
+		err     error
 		facts   Facts
 		nodes   *corev1.NodeList
 		pods    = &corev1.PodList{}
 		budgets = &policyv1.PodDisruptionBudgetList{}
 	)
+	facts.Version, err = c.version(ctx) // by itself: of who is silent, one reason is told, and the same each time
+	if err != nil {
+		return Facts{}, err
+	}
 	calls, ctx := errgroup.WithContext(ctx)
-	calls.Go(func() (err error) {
-		facts.Version, err = c.version(ctx)
-		return err
-	})
 	calls.Go(func() (err error) {
 		nodes, err = c.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 		return wrap("list nodes", err)
@@ -139,8 +142,9 @@ func podOf(pod *corev1.Pod, guards guards) fleet.Pod {
 		Namespace: pod.Namespace, Name: pod.Name, UID: string(pod.UID),
 		Owner: ownerOf(pod), Budgets: guards.of(pod),
 	}
-	if pod.DeletionTimestamp != nil {
-		seen.Terminating = pod.DeletionTimestamp.Time
+	if pod.DeletionTimestamp != nil { // which is when its grace period ends
+		grace := ptr.Deref(pod.DeletionGracePeriodSeconds, 0)
+		seen.Terminating = pod.DeletionTimestamp.Add(-time.Duration(grace) * time.Second)
 	}
 	for _, condition := range pod.Status.Conditions {
 		if condition.Type == corev1.PodReady {

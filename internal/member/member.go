@@ -54,15 +54,22 @@ type Clients struct {
 	Dial func(*rest.Config) (*Client, error)
 
 	mu      sync.Mutex
-	clients map[string]*Client
+	clients map[string]dialled
+}
+
+// dialled is a client, and which cluster it reaches: a member's name can come to
+// stand for another cluster.
+type dialled struct {
+	ref    provider.Ref
+	client *Client
 }
 
 // For is the member's client, made with credentials from its provider.
 func (c *Clients) For(ctx context.Context, cluster provider.Cluster) (*Client, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if client, ok := c.clients[cluster.Name]; ok {
-		return client, nil
+	if known, ok := c.clients[cluster.Name]; ok && known.ref == cluster.Ref {
+		return known.client, nil
 	}
 	config, err := cluster.Provider.Connect(ctx, cluster.Ref)
 	if err != nil {
@@ -77,9 +84,9 @@ func (c *Clients) For(ctx context.Context, cluster provider.Cluster) (*Client, e
 		return nil, fmt.Errorf("connect to %s: %w", cluster.Name, err)
 	}
 	if c.clients == nil {
-		c.clients = map[string]*Client{}
+		c.clients = map[string]dialled{}
 	}
-	c.clients[cluster.Name] = client
+	c.clients[cluster.Name] = dialled{ref: cluster.Ref, client: client}
 	return client, nil
 }
 

@@ -64,22 +64,22 @@ func Rollout(hub Hub, now time.Time) rollout.Input {
 	return in
 }
 
-// Release is the named release of the hub, with what it bundles now.
-func (h Hub) Release(name string) (v1.ReleaseRef, rollout.Release, bool) {
+// Release is the named release of the hub, with what it bundles now; false where
+// there is no such release.
+func (h Hub) Release(name string) (rollout.Release, bool) {
 	for _, release := range h.Releases {
 		if release.Name == name {
-			hash := release.Spec.Bundle.Hash()
 			target, _ := fleet.ParseVersion(release.Spec.Bundle.Kubernetes) // admitted by CEL
-			return v1.ReleaseRef{Name: name, Hash: hash}, rollout.Release{Name: name, Hash: hash, Target: target}, true
+			return rollout.Release{Name: name, Hash: release.Spec.Bundle.Hash(), Target: target}, true
 		}
 	}
-	return v1.ReleaseRef{}, rollout.Release{Name: name}, false
+	return rollout.Release{Name: name}, false
 }
 
 // Revision is the fleet's revision of a release: one more than the last when
 // name or bundle differ from it.
-func Revision(f *v1.Fleet, release v1.ReleaseRef) int64 {
-	if f.Status.Release != nil && *f.Status.Release == release {
+func Revision(f *v1.Fleet, release rollout.Release) int64 {
+	if was := f.Status.Release; was != nil && was.Name == release.Name && was.Hash == release.Hash {
 		return f.Status.Revision
 	}
 	return f.Status.Revision + 1
@@ -110,8 +110,8 @@ func oldestPart(status v1.MemberClusterStatus) fleet.Version {
 }
 
 func fleetOf(f *v1.Fleet, hub Hub) rollout.Fleet {
-	ref, release, _ := hub.Release(f.Spec.Release)
-	seen := rollout.Fleet{Name: f.Name, UID: string(f.UID), Revision: Revision(f, ref), Release: release}
+	release, _ := hub.Release(f.Spec.Release)
+	seen := rollout.Fleet{Name: f.Name, UID: string(f.UID), Revision: Revision(f, release), Release: release}
 	members := selected(f, hub.Members)
 	for _, wave := range f.Spec.Waves {
 		seen.Waves = append(seen.Waves, rollout.Wave{

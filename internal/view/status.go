@@ -229,11 +229,11 @@ func (f Fleet) Headline() string {
 	if version == "" {
 		version = "no such release"
 	}
-	line := fmt.Sprintf("%s → release %s (%s): %d of %d done", f.Name, f.Release, version, counts[Done], total)
+	parts := []string{fmt.Sprintf("%s → release %s (%s): %d of %d done", f.Name, f.Release, version, counts[Done], total)}
 	for _, state := range []State{Running, Waiting, Failed} {
 		if counts[state] > 0 {
-			line += fmt.Sprintf(", %d %s", counts[state], strings.ToLower(string(state)))
+			parts = append(parts, fmt.Sprintf("%d %s", counts[state], strings.ToLower(string(state))))
 		}
 	}
-	return line
+	return strings.Join(parts, ", ")
 }

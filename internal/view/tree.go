@@ -67,11 +67,14 @@ func (style Style) line(m Member) string {
 	}
 	switch m.State {
 	case Running:
-		where := strings.TrimSpace(m.Step + " " + nodes(m))
+		where := ""
+		if m.Step != "" {
+			where = "  " + style.bold(strings.TrimSpace(m.Step+" "+nodes(m)))
+		}
 		if m.Hop != "" {
 			versions += " → " + m.Hop
 		}
-		return fmt.Sprintf("%s  %s  %s%s", versions, style.bold(where), m.Why.Message, style.since(m.Why))
+		return fmt.Sprintf("%s%s  %s%s", versions, where, m.Why.Message, style.since(m.Why))
 	case Done:
 		if m.Took > 0 {
 			return fmt.Sprintf("%s  done in %s", versions, m.Took.Round(time.Second))
@@ -124,9 +127,25 @@ func (style Style) paint(code, text string) string {
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
 
-// cut shortens a line to the width; colour codes take no room.
+// columnsOf is a line's width; colour codes take no room.
+func columnsOf(line string) int {
+	columns, escaped := 0, false
+	for _, r := range line {
+		switch {
+		case r == '\x1b':
+			escaped = true
+		case escaped:
+			escaped = r != 'm'
+		default:
+			columns++
+		}
+	}
+	return columns
+}
+
+// cut shortens a line to the width.
 func (style Style) cut(line string) string {
-	if style.Width <= 0 {
+	if style.Width <= 0 || columnsOf(line) <= style.Width {
 		return line
 	}
 	var out strings.Builder

@@ -2,6 +2,7 @@ package view
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -74,12 +75,12 @@ func (w Why) Text(style Style) string {
 		fmt.Fprintf(&out, "%-9s %s\n", label, fmt.Sprintf(format, args...))
 	}
 	m := w.Member
-	line("member", "%s, %s, nodes %s", style.bold(m.Name), m.Version, m.Nodes)
+	line("member", "%s", known(style.bold(m.Name), m.Version, label("nodes", m.Nodes)))
 	if w.Fleet != "" {
 		line("fleet", "%s, release %s", w.Fleet, w.Release)
 	}
 	if w.Upgrade != "" && m.State != Done {
-		line("upgrade", "%s, hop %s, step %s", w.Upgrade, m.Hop, strings.TrimSpace(m.Step+" "+nodes(m)))
+		line("upgrade", "%s", known(w.Upgrade, label("hop", m.Hop), label("step", strings.TrimSpace(m.Step+" "+nodes(m)))))
 	}
 	line("state", "%s", m.State)
 	line("why", "%s: %s", style.bold(m.Why.Code), m.Why.Message)
@@ -99,6 +100,18 @@ func (w Why) Text(style Style) string {
 		line("step", "%-8s %-12s %s", step.Hop, step.Step, step.span())
 	}
 	return out.String()
+}
+
+// known is a list of what is known.
+func known(parts ...string) string {
+	return strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part == "" }), ", ")
+}
+
+func label(name, value string) string {
+	if value == "" {
+		return ""
+	}
+	return name + " " + value
 }
 
 func (t StepTime) span() string {

@@ -98,7 +98,7 @@ func (s *scene) put(kv *mvccpb.KeyValue) error {
 	key := string(kv.Key)
 	switch {
 	case strings.HasPrefix(key, podKeys):
-		return decode(kv, func(p *corev1.Pod) { s.putPod(key, p, kv.CreateRevision == kv.ModRevision) })
+		return decode(kv, func(p *corev1.Pod) { s.putPod(key, p) })
 	case strings.HasPrefix(key, nodeKeys):
 		return decode(kv, func(n *corev1.Node) { s.putNode(key, n) })
 	case strings.HasPrefix(key, budgetKeys):
@@ -125,8 +125,8 @@ func decode[T any, P interface {
 	return nil
 }
 
-func (s *scene) putPod(key string, p *corev1.Pod, fresh bool) {
-	if fresh && s.started {
+func (s *scene) putPod(key string, p *corev1.Pod) {
+	if _, known := s.pods[key]; !known && s.started {
 		s.bound++
 	}
 	ready := slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {

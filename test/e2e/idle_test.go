@@ -25,10 +25,10 @@ func BenchmarkIdle(b *testing.B) {
 	for i := range 3 {
 		u.must("local", "create", fmt.Sprintf("idle-%d", i), "--version", v136, "--nodes", "6")
 	}
-	time.Sleep(rest) // what is measured is rest
+	<-time.After(rest) // what is measured is rest
 	for b.Loop() {
 		before := cpuSeconds(b, pid)
-		time.Sleep(rest)
+		<-time.After(rest)
 		b.ReportMetric((cpuSeconds(b, pid)-before)/rest.Seconds()*1000, "millicores")
 	}
 	b.ReportMetric(ready.Seconds(), "s-to-ready")
@@ -41,11 +41,11 @@ func BenchmarkIdle(b *testing.B) {
 	b.ReportMetric(float64(info.Size())/(1<<20), "MiB-binary")
 }
 
-func cpuSeconds(t testing.TB, pid int) float64 {
-	t.Helper()
+func cpuSeconds(tb testing.TB, pid int) float64 {
+	tb.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	_, rest, _ := strings.Cut(string(text), ") ")
 	fields := strings.Fields(rest)
@@ -54,11 +54,11 @@ func cpuSeconds(t testing.TB, pid int) float64 {
 	return (user + system) / 100 // proc(5): in ticks, of which Linux has 100 a second
 }
 
-func statusValue(t testing.TB, pid int, name string) float64 {
-	t.Helper()
+func statusValue(tb testing.TB, pid int, name string) float64 {
+	tb.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for line := range strings.Lines(string(text)) {
 		if fields := strings.Fields(line); fields[0] == name {
@@ -66,24 +66,24 @@ func statusValue(t testing.TB, pid int, name string) float64 {
 			return value
 		}
 	}
-	t.Fatalf("/proc/%d/status has no %s", pid, name)
+	tb.Fatalf("/proc/%d/status has no %s", pid, name)
 	return 0
 }
 
 // goroutines are the hub's own account: API server and loops are one process.
-func goroutines(t testing.TB, u *user) float64 {
-	t.Helper()
+func goroutines(tb testing.TB, u *user) float64 {
+	tb.Helper()
 	config, err := clientcmd.BuildConfigFromFlags("", u.kubeconfig())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	c, err := kubernetes.NewForConfig(config)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	text, err := c.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
+	text, err := c.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(tb.Context())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for line := range strings.Lines(string(text)) {
 		if value, found := strings.CutPrefix(line, "go_goroutines "); found {
@@ -91,6 +91,6 @@ func goroutines(t testing.TB, u *user) float64 {
 			return count
 		}
 	}
-	t.Fatal("the hub's metrics have no go_goroutines")
+	tb.Fatal("the hub's metrics have no go_goroutines")
 	return 0
 }

@@ -50,26 +50,26 @@ type user struct {
 	kubectl string
 }
 
-func newUser(t testing.TB) *user {
-	t.Helper()
+func newUser(tb testing.TB) *user {
+	tb.Helper()
 	binary, err := filepath.Abs(refitBinary)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if _, err := os.Stat(binary); err != nil {
-		t.Fatalf("%v; build it with: make build", err)
+		tb.Fatalf("%v; build it with: make build", err)
 	}
 	store, err := kube.UserStore(os.Stderr)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	folder, err := store.Get(t.Context(), kube.Artefact{Name: kube.Kubernetes, Version: v137})
+	folder, err := store.Get(tb.Context(), kube.Artefact{Name: kube.Kubernetes, Version: v137})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	u := &user{t: t, dataDir: t.TempDir(), binary: binary, kubectl: filepath.Join(folder, "kubectl")}
-	t.Cleanup(func() {
-		if t.Failed() {
+	u := &user{t: tb, dataDir: tb.TempDir(), binary: binary, kubectl: filepath.Join(folder, "kubectl")}
+	tb.Cleanup(func() {
+		if tb.Failed() {
 			u.keepLogs()
 		}
 		u.mustIn(context.Background(), "uninstall", "--yes")

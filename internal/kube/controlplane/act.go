@@ -29,6 +29,7 @@ func (c *ControlPlane) act(ctx context.Context, a action) error {
 		return c.snapshot(ctx, *a.upgrade)
 	case note:
 		return c.note(*a.upgrade)
+	case wait, finished: // Run's own
 	}
 	return nil
 }

@@ -34,9 +34,9 @@ func (p Part) needs() Part {
 		return ""
 	case APIServer:
 		return Etcd
-	default:
-		return APIServer
+	case ControllerManager, Scheduler, Kwok:
 	}
+	return APIServer
 }
 
 // patience is how long a part may take to end before it is killed. An API

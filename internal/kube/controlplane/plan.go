@@ -57,9 +57,9 @@ func binaryOf(part Part, version string) binary {
 	switch part {
 	case Etcd, Kwok:
 		return binary{string(part), version}
-	default:
-		return binary{"kubernetes", version}
+	case APIServer, ControllerManager, Scheduler:
 	}
+	return binary{"kubernetes", version}
 }
 
 // An action is the one thing to do next.

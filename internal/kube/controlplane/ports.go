@@ -31,9 +31,9 @@ func (p *Ports) of(part Part) *int {
 		return &p.ControllerManager
 	case Scheduler:
 		return &p.Scheduler
-	default:
-		return nil
+	case Etcd, Kwok:
 	}
+	return nil
 }
 
 // all lists the ports, zeros left out.

@@ -78,7 +78,7 @@ func (u Upgrade) end(phase Phase, code, message string, now time.Time) *Upgrade 
 	return &u
 }
 
-// Refusals of a request, told apart by errors.As on *Refusal.
+// Refusal is the error of a request that is not carried out.
 type Refusal struct {
 	Reason  RefusalReason
 	Message string

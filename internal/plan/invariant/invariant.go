@@ -42,11 +42,10 @@ type judge struct {
 type census struct {
 	fleet.Pool
 	machines int
-	// taking are the nodes that take pods, by name; before is how many did.
-	taking map[string]bool
-	before int
-	// open are the nodes that would take pods if they were all Ready.
-	open, openBefore int
+	// taking are the nodes that take pods, and open those that would if all were
+	// Ready, by name; before are their numbers before.
+	taking, open map[string]bool
+	before       struct{ taking, open int }
 }
 
 func newJudge(in upgrade.Input) *judge {
@@ -55,19 +54,19 @@ func newJudge(in upgrade.Input) *judge {
 		j.allowed[budget.Key()] = budget.Allowed
 	}
 	for _, pool := range in.Cluster.Pools {
-		n := &census{Pool: pool, machines: len(pool.Nodes), taking: map[string]bool{}}
+		n := &census{Pool: pool, machines: len(pool.Nodes), taking: map[string]bool{}, open: map[string]bool{}}
 		for _, node := range pool.Nodes {
 			if node.Ready && !node.Cordoned {
 				n.taking[node.Name] = true
 			}
 			if node.UID != "" && !node.Cordoned {
-				n.open++
+				n.open[node.Name] = true
 			}
 			if node.Replaces != "" {
 				j.replaced[node.Replaces] = true
 			}
 		}
-		n.before, n.openBefore = len(n.taking), n.open
+		n.before.taking, n.before.open = len(n.taking), len(n.open)
 		j.pools[pool.Name] = n
 	}
 	return j
@@ -199,10 +198,8 @@ func (j *judge) cordon(a plan.Cordon) {
 	if a.Upgrade != j.UID || a.WasCordoned != node.Cordoned {
 		j.breaks("the undo of node %s would be wrong: by %q, was cordoned %t", a.Node, a.Upgrade, a.WasCordoned)
 	}
-	if !node.Cordoned {
-		n.open--
-	}
 	delete(n.taking, a.Node)
+	delete(n.open, a.Node)
 }
 
 func (j *judge) eviction(a plan.Evict) {
@@ -260,6 +257,7 @@ func (j *judge) removal(a plan.RemoveNode) {
 	}
 	n.machines--
 	delete(n.taking, node.Name)
+	delete(n.open, node.Name)
 }
 
 func (j *judge) restore(a plan.Restore) {

@@ -28,11 +28,10 @@ func (j *judge) sums() {
 		if n.machines > j.most(n) && n.machines > len(pool.Nodes) {
 			j.breaks("pool %s would have %d nodes; its size and surge allow %d", pool.Name, n.machines, j.most(n))
 		}
-		if len(n.taking) < j.least(n) && len(n.taking) < n.before {
+		if len(n.taking) < j.least(n) && len(n.taking) < n.before.taking {
 			j.breaks("pool %s would have %d nodes that take pods; its size and maxUnavailable demand %d", pool.Name, len(n.taking), j.least(n))
-		}
-		if n.open < j.least(n) && n.open < n.openBefore {
-			j.breaks("pool %s would have all but %d nodes cordoned; its size and maxUnavailable demand %d", pool.Name, n.open, j.least(n))
+		} else if len(n.open) < j.least(n) && len(n.open) < n.before.open {
+			j.breaks("pool %s would have all but %d nodes cordoned; its size and maxUnavailable demand %d", pool.Name, len(n.open), j.least(n))
 		}
 	}
 }

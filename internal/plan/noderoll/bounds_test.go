@@ -278,6 +278,18 @@ func TestEnough(t *testing.T) {
 				NodeReplacing: replacing nodes of pool a: 1 of 3 left`,
 		},
 		{
+			name:  "one in hand does not, however it came to be",
+			nodes: "a v1.34.0 ours: web-1\n b v1.35.0\n c v1.36.0",
+			want: `evict pod shop/web-1 from a
+				add node to pool a for i-a
+				NodesDraining: moving pods off 1 node(s) of pool a`,
+		},
+		{
+			name:  "one that is there needs no hand any more",
+			nodes: "a v1.37.2 ours: web-1\n b v1.35.0\n c v1.36.0",
+			want:  "done",
+		},
+		{
 			name:  "none too old",
 			nodes: "a v1.34.0\n b v1.35.0\n c v1.37.2",
 			want:  "done",
@@ -319,6 +331,12 @@ func TestWindDown(t *testing.T) {
 		},
 		{
 			name: "and removed; no other is taken in hand", policy: noderoll.Policy{MaxSurge: 1},
+			nodes: "a v1.36.0 ours\n b v1.36.0\n n v1.37.2 for=a",
+			want: `remove node a
+				NodeReplacing: replacing nodes of pool a: 1 of 2 left`,
+		},
+		{
+			name: "though one could be missed", policy: noderoll.Policy{MaxSurge: 1, MaxUnavailable: 1},
 			nodes: "a v1.36.0 ours\n b v1.36.0\n n v1.37.2 for=a",
 			want: `remove node a
 				NodeReplacing: replacing nodes of pool a: 1 of 2 left`,

@@ -47,6 +47,12 @@ func TestOthersCordons(t *testing.T) {
 			fix: "kubectl uncordon a, and remove its annotation refit.dev/undo",
 		},
 		{
+			name: "and a sick one is not spare", policy: noderoll.Policy{MaxUnavailable: 1},
+			nodes: "a v1.36.0\n b v1.36.0 sick theirs",
+			want:  "NodeCordoned: node b is cordoned by another upgrade",
+			fix:   "kubectl uncordon b, and remove its annotation refit.dev/undo",
+		},
+		{
 			name: "our cordon that somebody took off is made again", policy: noderoll.Policy{MaxUnavailable: 1},
 			nodes: "a v1.36.0 uncordoned: web-1\n b v1.36.0",
 			want: `cordon node a

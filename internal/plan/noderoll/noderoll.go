@@ -116,12 +116,13 @@ func newRoll(in Input) *roll {
 }
 
 func (r *roll) stageOf(node fleet.Node) stage {
+	stays := node.Version.Reaches(r.Want) || (node.Version.Reaches(r.Enough) && node.CordonedBy != r.Upgrade)
 	switch {
 	case node.UID == "" && !node.Built.IsZero() && !node.Built.Reaches(r.Enough):
 		return gone
-	case node.UID == "", node.Version.Reaches(r.Enough) && !node.Ready:
+	case node.UID == "", stays && !node.Ready:
 		return joining
-	case node.Version.Reaches(r.Enough):
+	case stays:
 		return settled
 	case node.CordonedBy != r.Upgrade, !node.Cordoned: // somebody may have taken our cordon off
 		return old
@@ -258,9 +259,10 @@ func (r *roll) exhausted(node fleet.Node, pod fleet.Pod) fleet.Reason {
 
 // cordon starts draining as many old nodes as can be missed; winding down, as
 // many as there are above the pool's size. A node that is not Ready is missed
-// already, but once it recovers it must not turn out to be one too many.
+// already, so these come first; but once it recovers, it must not turn out to be
+// one too many.
 func (r *roll) cordon() {
-	spare, sick, left := r.available-r.floor(), r.sick(), len(r.byStage[old])
+	spare, left := r.available+r.sick()-r.floor(), len(r.byStage[old])
 	if r.WindDown {
 		left = len(r.Pool.Nodes) - r.Pool.Size - len(r.byStage[draining]) - len(r.byStage[drained])
 	}
@@ -272,12 +274,10 @@ func (r *roll) cordon() {
 			r.waits = append(r.waits, taken(node, "another upgrade"))
 			continue
 		case node.Cordoned: // takes no pods as it is
-		case node.Ready && spare <= 0, spare+sick <= 0:
+		case spare <= 0:
 			continue
-		case node.Ready:
-			spare--
 		default:
-			sick--
+			spare--
 		}
 		left--
 		r.actions = append(r.actions, plan.Cordon{

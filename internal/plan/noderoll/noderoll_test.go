@@ -58,7 +58,7 @@ func nodes(text string) []fleet.Node {
 		for _, word := range fields[2:] {
 			mark(&node, word)
 		}
-		for _, pod := range strings.Fields(pods) {
+		for pod := range strings.FieldsSeq(pods) {
 			node.Pods = append(node.Pods, podOf(pod))
 		}
 		list = append(list, node)

@@ -117,6 +117,18 @@ func nothingUnderWay(in Input) *Finding {
 }
 
 func skew(in Input) *Finding {
+	if in.Cluster.ControlPlane.Oldest.IsZero() {
+		return nil // is another check's answer
+	}
+	for _, pool := range in.Cluster.Pools {
+		if pool.Template.Minor > max(in.To.Minor, in.Cluster.ControlPlane.Oldest.Minor) {
+			return &Finding{
+				Message:  fmt.Sprintf("the next node of pool %s would be newer than a control plane at %s", pool.Name, in.To),
+				Evidence: fmt.Sprintf("the pool's template is at %s", pool.Template),
+				Fix:      "set the pool's template to the control plane's minor",
+			}
+		}
+	}
 	for _, node := range in.Cluster.Nodes() {
 		if node.UID == "" {
 			continue

@@ -137,7 +137,7 @@ type planner struct {
 	fleets   []Fleet
 	members  map[string]Member
 	upgrades map[string][]Upgrade // by member, oldest first
-	selected map[string][]string  // fleets that select a member
+	selected map[string][]string  // waves that select a member, in words
 	decision Decision
 }
 
@@ -159,7 +159,7 @@ func newPlanner(in Input) *planner {
 	for _, f := range p.fleets {
 		for _, w := range f.Waves {
 			for _, member := range w.Members {
-				p.selected[member] = append(p.selected[member], f.Name)
+				p.selected[member] = append(p.selected[member], fmt.Sprintf("wave %s of fleet %s", w.Name, f.Name))
 			}
 		}
 	}
@@ -182,11 +182,11 @@ func (p *planner) fleet(f Fleet) {
 func (p *planner) standing(f Fleet, w Wave) WaveState {
 	state := WaveState{Name: w.Name}
 	for _, name := range slices.Sorted(slices.Values(w.Members)) {
-		last, any := p.last(name)
+		last, found := p.last(name)
 		switch {
-		case any && last.Outcome == Running:
+		case found && last.Outcome == Running:
 			state.Running = append(state.Running, name)
-		case any && last.Outcome == Failed && last.of(f):
+		case found && last.Outcome == Failed && last.of(f):
 			state.Failed = append(state.Failed, name)
 		case p.reached(f, name):
 			state.Done = append(state.Done, name)
@@ -236,20 +236,20 @@ func (p *planner) wave(f Fleet, w Wave, state *WaveState, halted fleet.Reason) {
 			Fix: "repair the cause, then set the fleet's spec.release to a release that mends it",
 		})
 	}
-	slots := w.MaxConcurrent - len(state.Running)
+	inFlight := len(state.Running)
 	for _, name := range p.order(state.Waiting) {
 		reason := p.blocked(f, name, halted)
-		if reason.IsZero() && slots <= 0 {
+		if reason.IsZero() && inFlight >= w.MaxConcurrent {
 			reason = fleet.Reason{
 				Code:    fleet.WaveFull,
-				Message: fmt.Sprintf("%d of %d in flight in wave %s", w.MaxConcurrent, w.MaxConcurrent, w.Name),
+				Message: fmt.Sprintf("%d of %d in flight in wave %s", inFlight, w.MaxConcurrent, w.Name),
 			}
 		}
 		if !reason.IsZero() {
 			p.wait(name, reason)
 			continue
 		}
-		slots--
+		inFlight++
 		p.start(f, w, name)
 	}
 }
@@ -264,17 +264,17 @@ func (p *planner) order(names []string) []string {
 // blocked is why a member that is behind may not start; zero where it may.
 func (p *planner) blocked(f Fleet, name string, halted fleet.Reason) fleet.Reason {
 	member := p.members[name]
-	last, any := p.last(name)
+	last, found := p.last(name)
 	switch {
 	case len(p.selected[name]) > 1:
 		return fleet.Reason{
 			Code: fleet.Overlap, Object: "member " + name,
-			Message: "selected by fleets " + strings.Join(p.selected[name], " and "),
-			Fix:     "change labels or a selector so that one fleet selects it",
+			Message: "selected by " + strings.Join(p.selected[name], " and "),
+			Fix:     "change labels or a selector so that one wave of one fleet selects it",
 		}
 	case !halted.IsZero():
 		return halted
-	case p.now.Sub(member.ObservedAt) > staleAfter || member.Oldest.IsZero():
+	case !p.fresh(member) || member.Oldest.IsZero():
 		return fleet.Reason{
 			Code: fleet.Unobserved, Object: "member " + name, Since: member.ObservedAt,
 			Message: "not observed lately: " + cmp.Or(member.Message, "no answer"),
@@ -286,7 +286,7 @@ func (p *planner) blocked(f Fleet, name string, halted fleet.Reason) fleet.Reaso
 			Message: "not healthy: " + member.Message,
 			Fix:     "repair it; it starts by itself",
 		}
-	case any && last.Outcome == Done && last.of(f) && p.now.Sub(last.EndedAt) < standingPause:
+	case found && last.Outcome == Done && last.of(f) && p.now.Sub(last.EndedAt) < standingPause:
 		p.recheck(last.EndedAt.Add(standingPause))
 		return fleet.Reason{
 			Code: fleet.DoneLately, Object: "clusterupgrade " + p.name(name), Since: last.EndedAt,
@@ -306,8 +306,10 @@ func (p *planner) start(f Fleet, w Wave, name string) {
 	})
 }
 
+// wait keeps the first reason of a member; but what one fleet says holds it up
+// counts more than that it is where another fleet wants it.
 func (p *planner) wait(name string, reason fleet.Reason) {
-	if _, said := p.decision.Waiting[name]; !said {
+	if said, found := p.decision.Waiting[name]; !found || said.Code == fleet.AtRelease {
 		p.decision.Waiting[name] = reason
 	}
 }
@@ -336,7 +338,17 @@ func (p *planner) name(member string) string {
 // seen lately is not known to be there.
 func (p *planner) reached(f Fleet, name string) bool {
 	member := p.members[name]
-	return !f.Release.Target.IsZero() && member.Oldest.Reaches(f.Release.Target) && p.now.Sub(member.ObservedAt) <= staleAfter
+	return !f.Release.Target.IsZero() && member.Oldest.Reaches(f.Release.Target) && p.fresh(member)
+}
+
+// fresh tells whether a member was seen lately, which time alone will change.
+func (p *planner) fresh(member Member) bool {
+	stale := member.ObservedAt.Add(staleAfter)
+	if !p.now.Before(stale) {
+		return false
+	}
+	p.recheck(stale)
+	return true
 }
 
 // of tells whether the upgrade belongs to what the fleet rolls now.

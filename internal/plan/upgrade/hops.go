@@ -96,14 +96,14 @@ func inHand(in Input, pool fleet.Pool) bool {
 
 // floor is the release's own word on a minor.
 func floor(in Input, minor int) fleet.Version {
-	any := fleet.Version{Major: in.Target.Major, Minor: minor}
+	lowest := fleet.Version{Major: in.Target.Major, Minor: minor}
 	if minor == in.Target.Minor {
 		return in.Target
 	}
-	if named, ok := in.Hops[any.MinorName()]; ok {
+	if named, ok := in.Hops[lowest.MinorName()]; ok {
 		return named
 	}
-	return any
+	return lowest
 }
 
 // hopVersion is the version to pass through: the one this upgrade began to go

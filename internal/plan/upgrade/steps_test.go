@@ -2,7 +2,6 @@ package upgrade_test
 
 import (
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -455,54 +454,4 @@ func TestRefused(t *testing.T) {
 				ProviderFault: the account is suspended`,
 		},
 	}.run(t)
-}
-
-// TestSettleIsContinuous: whenever the cluster is seen sick, it has to settle
-// anew, whichever step saw it.
-func TestSettleIsContinuous(t *testing.T) {
-	for _, test := range []struct {
-		name string
-		situation
-		healthy string // nodes, once they are
-	}{
-		{
-			name:      "in Settle",
-			situation: situation{nodes: "v1.36.3 v1.36.3!", from: "v1.36.3", memory: "v1.37.2 Settle 29s"},
-			healthy:   "v1.36.3 v1.36.3",
-		},
-		{
-			name: "in the bake of the hop before",
-			situation: situation{
-				from: "v1.35.1", controlPlane: "v1.36.3", nodes: "v1.35.1 v1.35.1!", bake: time.Nanosecond,
-				memory: "v1.36.3 ControlPlane 5m 4m\n v1.37.2 Settle 29s",
-			},
-			healthy: "v1.35.1 v1.35.1",
-		},
-		{
-			name: "at the very end",
-			situation: situation{
-				from: "v1.36.3", controlPlane: "v1.37.2", nodes: "v1.37.2 v1.37.2!", memory: "v1.37.2 Nodes 5m 1m\n end Settle 29s",
-			},
-			healthy: "v1.37.2 v1.37.2",
-		},
-		{
-			name: "at the very end, with nothing but the control plane silent",
-			situation: situation{
-				from: "v1.36.3", controlPlane: "v1.37.2", nodes: "v1.37.2", silent: "connection refused", memory: "v1.37.2 Nodes 5m 1m\n end Settle 29s",
-			},
-			healthy: "v1.37.2",
-		},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			sick := upgrade.Next(test.input())
-			test.nodes, test.silent = test.healthy, ""
-			in := test.input()
-			in.Memory, in.Now = sick.Memory, now.Add(10*time.Second)
-			step := upgrade.Next(in)
-			want := in.Now.Add(30 * time.Second)
-			if step.Why.Code != fleet.Settling || !step.Recheck.Equal(want) {
-				t.Errorf("after sickness: %s, again at %s; want Settling until %s\nmemory:\n%s", step.Why.Code, step.Recheck, want, told(sick.Memory))
-			}
-		})
-	}
 }

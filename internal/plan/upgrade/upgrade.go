@@ -221,7 +221,7 @@ func walk(in *Input, p pass) (Step, bool) {
 // passedBy tells whether nothing of the pass is left to do, so that nothing
 // needs to be asked before it.
 func passedBy(in Input, p pass) bool {
-	return !p.last() && in.Cluster.Reaches(in.Cluster.ControlPlane.Oldest, p.to) &&
+	return in.Cluster.Reaches(in.Cluster.ControlPlane.Oldest, p.to) &&
 		!slices.ContainsFunc(in.Cluster.Pools, func(pool fleet.Pool) bool { return p.rolls(in, pool) })
 }
 
@@ -257,7 +257,7 @@ func unsettledChange(in Input) string {
 	}
 	for _, record := range in.Memory.open(ControlPlane) {
 		ended := found && op.Token == token(in, pass{to: record.Hop}, "control-plane")
-		if begun(in, record.Hop) && !ended && !in.Cluster.Reaches(in.Cluster.ControlPlane.Oldest, record.Hop) {
+		if !ended && !in.Cluster.Reaches(in.Cluster.ControlPlane.Oldest, record.Hop) {
 			return "waiting to see what became of the control plane's change"
 		}
 	}

@@ -54,7 +54,7 @@ func version(text string) fleet.Version {
 
 func versions(text string) []fleet.Version {
 	var list []fleet.Version
-	for _, field := range strings.Fields(text) {
+	for field := range strings.FieldsSeq(text) {
 		list = append(list, version(field))
 	}
 	return list

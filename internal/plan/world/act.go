@@ -119,25 +119,16 @@ func (c *Cluster) add(a plan.AddNode) Answer {
 	c.tokens[a.Token] = true
 	c.added[a.Pool]++
 	c.machine(a.Pool, c.template[a.Pool]).replaces = a.Replaces
-	if size, surge, _ := c.limits(a.Pool); c.Machines(a.Pool) > size+surge {
+	size := c.size(a.Pool)
+	if surge, _ := c.shape.Limits(size); c.Machines(a.Pool) > size+surge {
 		c.breaks("pool %s has %d machines; size is %d, surge %d", a.Pool, c.Machines(a.Pool), size, surge)
 	}
 	return Accepted
 }
 
-// limits are a pool's size, and what may be too much and missing. Where nothing
-// may be either, one may be missing: nothing would ever move.
-func (c *Cluster) limits(pool string) (size, surge, unavailable int) {
-	for _, shape := range c.shape.Pools {
-		if shape.Name == pool {
-			size = len(shape.Nodes)
-		}
-	}
-	surge, unavailable = c.shape.Limits(size)
-	if surge == 0 && unavailable == 0 {
-		unavailable = 1
-	}
-	return size, surge, unavailable
+func (c *Cluster) size(pool string) int {
+	i := slices.IndexFunc(c.shape.Pools, func(p Pool) bool { return p.Name == pool })
+	return len(c.shape.Pools[i].Nodes)
 }
 
 func (c *Cluster) remove(a plan.RemoveNode) Answer {
@@ -183,9 +174,15 @@ func (c *Cluster) cordon(a plan.Cordon) Answer {
 	return Accepted
 }
 
-// judgeFloor is asked where an action took a node that took pods.
+// judgeFloor is asked where an action took a node that took pods. Where nothing
+// may be too much and nothing missing, one may be missing: else nothing would
+// ever move.
 func (c *Cluster) judgeFloor(pool, doing string) {
-	size, _, unavailable := c.limits(pool)
+	size := c.size(pool)
+	surge, unavailable := c.shape.Limits(size)
+	if surge == 0 && unavailable == 0 {
+		unavailable = 1
+	}
 	taking := 0
 	for _, m := range c.machines {
 		if m.pool == pool && c.takesPods(m) {

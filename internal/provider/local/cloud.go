@@ -1,7 +1,6 @@
 package local
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -172,39 +171,46 @@ func (c cloud) forget(id string) cloud {
 	return c
 }
 
+// templated is a cloud after a change of a template, and that change as it was
+// recorded.
+type templated struct {
+	cloud  cloud
+	change templateChange
+}
+
 // setTemplate changes what the pool's next machines are. A kubelet is never
 // newer than the API server.
-func (c cloud) setTemplate(change templateChange, controlPlane fleet.Version) (cloud, templateChange, error) {
+func (c cloud) setTemplate(change templateChange, controlPlane fleet.Version) (templated, error) {
 	for _, done := range c.Changes {
 		if change.Token != "" && done.Token == change.Token {
-			return c, done, nil
+			return templated{c, done}, nil
 		}
 	}
 	at, err := c.pool(change.Pool)
 	if err != nil {
-		return c, change, err
+		return templated{}, err
 	}
 	to, ok := fleet.ParseVersion(change.To)
 	if !ok {
-		return c, change, stop(provider.CodeInvalid, "%q is no Kubernetes version", change.To)
+		return templated{}, stop(provider.CodeInvalid, "%q is no Kubernetes version", change.To)
 	}
 	if controlPlane.Less(to) {
-		return c, change, stop(provider.CodeInvalid, "nodes of %s would be newer than the control plane, which is at %s; upgrade that first", to, controlPlane)
+		return templated{}, stop(provider.CodeInvalid, "nodes of %s would be newer than the control plane, which is at %s; upgrade that first", to, controlPlane)
 	}
 	switch current := c.Pools[at].Template; current {
 	case change.To:
 		change.ID = "at-" + change.To
-		return c, change, nil
+		return templated{c, change}, nil
 	case change.From:
 	default:
-		return c, change, stop(provider.CodeChanged, "pool %s is at %s, neither at %s nor at %s", change.Pool, current, change.From, change.To)
+		return templated{}, stop(provider.CodeChanged, "pool %s is at %s, neither at %s nor at %s", change.Pool, current, change.From, change.To)
 	}
 	change.ID = fmt.Sprintf("template-%s-%d", change.Pool, change.At.UnixMilli())
 	c.Pools = slices.Clone(c.Pools)
 	c.Pools[at].Template = change.To
 	c.Changes = append(slices.Clone(c.Changes), change)
 	c.Changes = c.Changes[max(0, len(c.Changes)-changesKept):]
-	return c, change, nil
+	return templated{c, change}, nil
 }
 
 func stop(code, format string, args ...any) *provider.Fault {
@@ -213,9 +219,4 @@ func stop(code, format string, args ...any) *provider.Fault {
 
 func retryLater(code string, err error) *provider.Fault {
 	return &provider.Fault{Class: provider.Retry, Code: code, After: time.Second, Err: err}
-}
-
-func isFault(err error) bool {
-	var fault *provider.Fault
-	return errors.As(err, &fault)
 }

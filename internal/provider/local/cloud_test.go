@@ -141,10 +141,11 @@ func TestRemoveMachine(t *testing.T) {
 
 func TestSetTemplate(t *testing.T) {
 	at := parse(t, "v1.36.5")
-	begin, _, err := testCloud(t).setTemplate(templateChange{Token: "t0", Pool: "a", From: "v1.36.3", To: "v1.36.4"}, at)
+	first, err := testCloud(t).setTemplate(templateChange{Token: "t0", Pool: "a", From: "v1.36.3", To: "v1.36.4"}, at)
 	if err != nil {
 		t.Fatal(err)
 	}
+	begin := first.cloud
 	tests := map[string]struct {
 		change   templateChange
 		template string
@@ -153,18 +154,21 @@ func TestSetTemplate(t *testing.T) {
 		"forward":                         {templateChange{Token: "t1", Pool: "a", From: "v1.36.4", To: "v1.36.5"}, "v1.36.5", ""},
 		"there already":                   {templateChange{Token: "t1", Pool: "a", From: "v1.36.3", To: "v1.36.4"}, "v1.36.4", ""},
 		"the same token":                  {templateChange{Token: "t0", Pool: "a", From: "v1.36.3", To: "v1.36.4"}, "v1.36.4", ""},
-		"from elsewhere":                  {templateChange{Token: "t1", Pool: "a", From: "v1.36.1", To: "v1.36.5"}, "v1.36.4", "Stop Changed"},
-		"newer than the control plane":    {templateChange{Token: "t1", Pool: "a", From: "v1.36.4", To: "v1.36.6"}, "v1.36.4", "Stop Invalid"},
-		"a minor newer than it":           {templateChange{Token: "t1", Pool: "a", From: "v1.36.4", To: "v1.37.0"}, "v1.36.4", "Stop Invalid"},
-		"no such pool":                    {templateChange{Token: "t1", Pool: "c", From: "v1.36.4", To: "v1.36.5"}, "v1.36.4", "Stop Invalid"},
-		"no version":                      {templateChange{Token: "t1", Pool: "a", From: "v1.36.4", To: "newest"}, "v1.36.4", "Stop Invalid"},
+		"from elsewhere":                  {templateChange{Token: "t1", Pool: "a", From: "v1.36.1", To: "v1.36.5"}, "", "Stop Changed"},
+		"newer than the control plane":    {templateChange{Token: "t1", Pool: "a", From: "v1.36.4", To: "v1.36.6"}, "", "Stop Invalid"},
+		"a minor newer than it":           {templateChange{Token: "t1", Pool: "a", From: "v1.36.4", To: "v1.37.0"}, "", "Stop Invalid"},
+		"no such pool":                    {templateChange{Token: "t1", Pool: "c", From: "v1.36.4", To: "v1.36.5"}, "", "Stop Invalid"},
+		"no version":                      {templateChange{Token: "t1", Pool: "a", From: "v1.36.4", To: "newest"}, "", "Stop Invalid"},
 		"back, as a rollback asks for it": {templateChange{Token: "t1", Pool: "a", From: "v1.36.4", To: "v1.36.3"}, "v1.36.3", ""},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			after, _, err := begin.setTemplate(test.change, at)
-			if code(err) != test.want || after.Pools[0].Template != test.template {
-				t.Errorf("setTemplate = %s, %v; want %s, %q", after.Pools[0].Template, err, test.template, test.want)
+			after, err := begin.setTemplate(test.change, at)
+			if code(err) != test.want {
+				t.Errorf("setTemplate = %v, want %q", err, test.want)
+			}
+			if err == nil && after.cloud.Pools[0].Template != test.template {
+				t.Errorf("template = %s, want %s", after.cloud.Pools[0].Template, test.template)
 			}
 		})
 	}

@@ -51,11 +51,21 @@ func (m Members) Create(ctx context.Context, spec Spec, report func(string)) (er
 		err = os.Remove(f.creating())
 	}
 	if err != nil {
-		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
-		defer cancel()
-		err = errors.Join(fmt.Errorf("create %s: %w", spec.Name, err), m.Delete(clean, spec.Name))
+		err = m.abandon(ctx, f, spec.Name, err)
 	}
 	return errors.Join(err, making.Release())
+}
+
+// abandon removes what a failed creation made, and says why it failed: its logs
+// go with it.
+func (m Members) abandon(ctx context.Context, f folder, name string, why error) error {
+	err := fmt.Errorf("create %s: %w", name, why)
+	if said := process.Tail(f.log(), 5); said != "" && ctx.Err() == nil {
+		err = fmt.Errorf("%w; its supervisor's last words:\n%s", err, said)
+	}
+	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	defer cancel()
+	return errors.Join(err, m.Delete(clean, name))
 }
 
 // clearHalfMade makes way where a creation was killed, and for nothing else.

@@ -38,29 +38,47 @@ func (m Members) Kubeconfig(name string) (string, error) {
 	return path, nil
 }
 
-// CopyLog writes a log of a member; with follow, until ctx ends.
-func (m Members) CopyLog(ctx context.Context, name, log string, follow bool, to io.Writer) error {
-	f, err := m.folder(name)
+// CopyLog writes what a log of a member holds.
+func (m Members) CopyLog(name, log string, to io.Writer) error {
+	file, err := m.openLog(name, log)
 	if err != nil {
 		return err
 	}
+	defer file.Close()
+	if _, err := io.Copy(to, file); err != nil {
+		return fmt.Errorf("copy the log of %s: %w", name, err)
+	}
+	return nil
+}
+
+func (m Members) openLog(name, log string) (*os.File, error) {
+	f, err := m.folder(name)
+	if err != nil {
+		return nil, err
+	}
 	if !slices.Contains(LogNames(), log) {
-		return fmt.Errorf("there is no part %q; name one of: %s", log, strings.Join(LogNames(), ", "))
+		return nil, fmt.Errorf("there is no part %q; name one of: %s", log, strings.Join(LogNames(), ", "))
 	}
 	file, err := os.Open(controlplane.Log(string(f), controlplane.Part(log)))
 	if errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("%s of %s has logged nothing yet", log, name)
+		return nil, fmt.Errorf("%s of %s has logged nothing yet", log, name)
 	}
 	if err != nil {
-		return fmt.Errorf("read the log of %s: %w", name, err)
+		return nil, fmt.Errorf("read the log of %s: %w", name, err)
+	}
+	return file, nil
+}
+
+// FollowLog writes what a log holds and what is added to it, until ctx ends.
+func (m Members) FollowLog(ctx context.Context, name, log string, to io.Writer) error {
+	file, err := m.openLog(name, log)
+	if err != nil {
+		return err
 	}
 	defer file.Close()
 	for {
 		if _, err := io.Copy(to, file); err != nil {
 			return fmt.Errorf("copy the log of %s: %w", name, err)
-		}
-		if !follow {
-			return nil
 		}
 		if err := rewindIfEmptied(file); err != nil {
 			return fmt.Errorf("follow the log of %s: %w", name, err)

@@ -46,14 +46,44 @@ const (
 	maxPools = 20
 )
 
-// Validate answers with the first thing wrong, naming the value and the fix.
+// A SpecError says what is wrong with one field of a Spec.
+type SpecError struct {
+	Field string // Name, Version, Pools or Labels
+	Err   error
+}
+
+// Error names the value and the fix.
+func (e *SpecError) Error() string { return e.Err.Error() }
+
+// Unwrap is the cause.
+func (e *SpecError) Unwrap() error { return e.Err }
+
+// Validate answers with a *SpecError for the first thing wrong.
 func (s Spec) Validate() error {
-	if err := checkName("name", s.Name, maxName); err != nil {
-		return err
+	for _, check := range []struct {
+		field string
+		err   error
+	}{
+		{"Name", checkName("name", s.Name, maxName)},
+		{"Version", s.checkVersion()},
+		{"Pools", s.checkPools()},
+		{"Labels", checkLabels(s.Labels)},
+	} {
+		if check.err != nil {
+			return &SpecError{Field: check.field, Err: check.err}
+		}
 	}
+	return nil
+}
+
+func (s Spec) checkVersion() error {
 	if s.Version.IsZero() {
 		return errors.New("a member needs a version, such as v1.36.3")
 	}
+	return nil
+}
+
+func (s Spec) checkPools() error {
 	if len(s.Pools) > maxPools {
 		return fmt.Errorf("%d pools are too many; a local member has at most %d", len(s.Pools), maxPools)
 	}
@@ -74,7 +104,7 @@ func (s Spec) Validate() error {
 	if nodes > MaxNodes {
 		return fmt.Errorf("%d nodes are too many for a member on one machine; ask for at most %d", nodes, MaxNodes)
 	}
-	return checkLabels(s.Labels)
+	return nil
 }
 
 func checkName(what, name string, longest int) error {

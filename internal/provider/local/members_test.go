@@ -2,10 +2,8 @@ package local
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"strings"
 	"syscall"
@@ -13,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/client-go/discovery"
 
 	"refit.dev/refit/internal/fleet"
 	"refit.dev/refit/internal/kube/controlplane"
@@ -21,151 +20,21 @@ import (
 	"refit.dev/refit/internal/provider"
 )
 
-const (
-	older = "v1.36.3"
-	newer = "v1.37.2"
-)
-
-// TestMain makes this binary the supervisors and the parts of the tests' members.
-func TestMain(m *testing.M) {
-	if code, played := fakepart.Play(); played {
-		os.Exit(code)
-	}
-	if len(os.Args) == 3 && os.Args[1] == "supervise" {
-		err := Supervise(context.Background(), os.Args[2], getFake, slog.New(slog.NewTextHandler(os.Stderr, nil)))
-		if held := (*process.HeldError)(nil); err != nil && !errors.As(err, &held) {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(run(m))
-}
-
-// binariesVariable tells the supervisors where the parts are to be installed.
-const binariesVariable = "REFIT_TEST_BINARIES"
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "refit-fake-binaries")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	if err := os.Setenv(binariesVariable, dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
-}
-
-// getFake has every version but one.
-func getFake(_ context.Context, artefact, version string, report func(string)) (string, error) {
-	report("installing " + artefact + " " + version)
-	if version == "v1.36.97" {
-		return "", errors.New("there is no v1.36.97; the newest is v1.36.3")
-	}
-	return fakepart.Install(os.Getenv(binariesVariable), artefact, version)
-}
-
-// world is a data directory with its members.
-type world struct {
-	Members
-	provider *Provider
-}
-
-func newWorld(t *testing.T) *world {
-	t.Helper()
-	dir := t.TempDir()
-	w := &world{
-		Members:  Members{Dir: dir, Supervisor: []string{os.Args[0], "supervise"}, Get: getFake},
-		provider: &Provider{Dir: dir},
-	}
-	t.Cleanup(func() {
-		names, err := w.Names()
-		if err != nil {
-			t.Error(err)
-		}
-		for _, name := range names {
-			if t.Failed() {
-				_ = w.CopyLog(context.Background(), name, SupervisorLog, false, os.Stderr)
-			}
-			if err := w.Delete(context.Background(), name); err != nil {
-				t.Error(err)
-			}
-		}
-	})
-	return w
-}
-
-func spec(t *testing.T, name string, pools ...PoolSpec) Spec {
-	t.Helper()
-	return Spec{Name: name, Version: parse(t, older), Pools: pools, Labels: map[string]string{"env": "dev"}}
-}
-
-func (w *world) create(t *testing.T, name string, pools ...PoolSpec) provider.Ref {
-	t.Helper()
-	if err := w.Create(t.Context(), spec(t, name, pools...), func(string) {}); err != nil {
-		t.Fatal(err)
-	}
-	return provider.Ref{Name: name}
-}
-
-func (w *world) observe(t *testing.T, ref provider.Ref) provider.Observation {
-	t.Helper()
-	o, err := w.provider.Observe(t.Context(), ref)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return o
-}
-
-// until waits for something to be observed.
-func (w *world) until(t *testing.T, ref provider.Ref, what string, so func(provider.Observation) bool) provider.Observation {
-	t.Helper()
-	deadline := time.Now().Add(time.Minute)
-	for {
-		o, err := w.provider.Observe(t.Context(), ref)
-		if err == nil && so(o) {
-			return o
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("not so within a minute: %s; %+v, %v", what, o, err)
-		}
-		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // a provider is polled
-	}
-}
-
-func controlPlaneChange(t *testing.T, from, to, token string) provider.Change {
-	t.Helper()
-	return provider.Change{
-		Part: provider.Part{Kind: provider.PartControlPlane}, Token: token,
-		From: provider.State{Version: parse(t, from)}, To: provider.State{Version: parse(t, to)},
-	}
-}
-
-func poolChange(t *testing.T, pool, from, to, token string) provider.Change {
-	t.Helper()
-	c := controlPlaneChange(t, from, to, token)
-	c.Part = provider.Part{Kind: provider.PartPool, Pool: pool}
-	return c
-}
-
-func ids(pool provider.Pool) []string {
-	var all []string
-	for _, instance := range pool.Instances {
-		all = append(all, instance.ID)
-	}
-	return all
-}
-
 // A member is created, upgraded, its pool rolled by one node, and deleted.
 func TestLifeOfAMember(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ref := w.create(t, "dev", PoolSpec{"a", 3}, PoolSpec{"b", 2})
 	o := w.observe(t, ref)
 	if !o.ControlPlane.Ready || o.ControlPlane.Oldest.String() != older || len(o.Pools) != 2 || len(o.Pools[0].Instances) != 3 || o.Pools[0].RolledBy != fleet.ByRefit || o.UID == "" {
 		t.Fatalf("observed = %+v", o)
+	}
+	config, err := w.provider.Connect(t.Context(), ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if served, err := discovery.NewDiscoveryClientForConfigOrDie(config).ServerVersion(); err != nil || served.GitVersion != older {
+		t.Errorf("the member's own API server answers %v, %v; want %s", served, err, older)
 	}
 	listed, err := w.List(t.Context())
 	if err != nil || len(listed) != 1 {
@@ -223,6 +92,7 @@ func (w *world) isGone(t *testing.T, name string) {
 }
 
 func TestEnsureRefuses(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ref := w.create(t, "dev", PoolSpec{"a", 1})
 	tests := map[string]struct {
@@ -254,6 +124,7 @@ func TestEnsureRefuses(t *testing.T) {
 // An operation that cannot have its binaries says so, and one that runs keeps
 // others out.
 func TestOperations(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ref := w.create(t, "dev")
 	w.provider.ReadyLimit = time.Minute
@@ -294,6 +165,7 @@ func TestOperations(t *testing.T) {
 
 // A killed supervisor is missed, and replaced by Keep; what ran is adopted.
 func TestKeep(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ref := w.create(t, "dev", PoolSpec{"a", 2})
 	before := w.observe(t, ref)
@@ -308,21 +180,20 @@ func TestKeep(t *testing.T) {
 	if listed, _ := w.List(t.Context()); listed[0].Status != "not supervised" {
 		t.Errorf("listed = %+v", listed)
 	}
-	if err := w.Keep(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if _, alive := process.Holder(f.lock()); alive {
-		t.Error("a supervisor that was started a moment ago is started again at once")
-	}
-	past := time.Now().Add(-restBetweenStarts)
-	if err := os.Chtimes(f.lock(), past, past); err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
+	keep := func(started time.Time) {
+		if err := os.Chtimes(f.lock(), started, started); err != nil {
+			t.Fatal(err)
+		}
 		if err := w.Keep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
+	keep(time.Now())
+	if _, alive := process.Holder(f.lock()); alive {
+		t.Error("a supervisor that was started a moment ago is started again at once")
+	}
+	keep(time.Now().Add(-restBetweenStarts))
+	keep(time.Now().Add(-restBetweenStarts)) // changes nothing
 	after := w.observe(t, ref)
 	if diff := cmp.Diff(ids(before.Pools[0]), ids(after.Pools[0])); diff != "" || before.UID != after.UID {
 		t.Errorf("the member is another one: %s", diff)
@@ -330,6 +201,7 @@ func TestKeep(t *testing.T) {
 }
 
 func TestStopAndStart(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	one, two := w.create(t, "one", PoolSpec{"a", 1}), w.create(t, "two")
 	before := w.observe(t, one)
@@ -360,6 +232,7 @@ func TestStopAndStart(t *testing.T) {
 }
 
 func TestCreateFails(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.create(t, "there")
 	badVersion := spec(t, "dev")
@@ -391,6 +264,7 @@ func TestCreateFails(t *testing.T) {
 
 // A creation that was killed is seen as such, is not started, and makes way.
 func TestHalfMade(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.create(t, "dev", PoolSpec{"a", 1})
 	f := folder(w.Folder("dev"))
@@ -415,6 +289,7 @@ func TestHalfMade(t *testing.T) {
 // Two that are created at once get ports of their own; of two with one name one
 // is made.
 func TestCreateAtOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	results := make(chan error)
 	for _, name := range []string{"one", "two", "three", "three"} {
@@ -447,6 +322,7 @@ func TestCreateAtOnce(t *testing.T) {
 
 // A member whose folder is deleted by hand ends by itself.
 func TestFolderIsDeleted(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.create(t, "dev")
 	f := folder(w.Folder("dev"))
@@ -473,10 +349,11 @@ func TestFolderIsDeleted(t *testing.T) {
 }
 
 func TestCopyLog(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.create(t, "dev")
 	var text strings.Builder
-	if err := w.CopyLog(t.Context(), "dev", SupervisorLog, false, &text); err != nil || !strings.Contains(text.String(), "part=kube-apiserver") {
+	if err := w.CopyLog("dev", SupervisorLog, &text); err != nil || !strings.Contains(text.String(), "part=kube-apiserver") {
 		t.Errorf("the supervisor's log = %q, %v", text.String(), err)
 	}
 	for _, wrong := range []struct{ name, part, want string }{
@@ -484,14 +361,14 @@ func TestCopyLog(t *testing.T) {
 		{"dev", "kubelet", "name one of: supervisor, etcd, kube-apiserver"},
 		{"dev", "../pki/ca.key", `there is no part "../pki/ca.key"`},
 	} {
-		if err := w.CopyLog(t.Context(), wrong.name, wrong.part, false, io.Discard); err == nil || !strings.Contains(err.Error(), wrong.want) {
+		if err := w.CopyLog(wrong.name, wrong.part, io.Discard); err == nil || !strings.Contains(err.Error(), wrong.want) {
 			t.Errorf("CopyLog(%s, %s) = %v, want %q", wrong.name, wrong.part, err, wrong.want)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	reader, writer := io.Pipe()
 	followed := make(chan error)
-	go func() { followed <- w.CopyLog(ctx, "dev", SupervisorLog, true, writer) }()
+	go func() { followed <- w.FollowLog(ctx, "dev", SupervisorLog, writer) }()
 	log, err := os.OpenFile(folder(w.Folder("dev")).log(), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)

@@ -105,11 +105,15 @@ func observePool(p pool, machines []machine) provider.Pool {
 	return observed
 }
 
-// operations are those that run, and the last of each part.
+// operations are those that run, and the last ended one of each part; of a part
+// the newest first.
 func operations(s memberStatus) []provider.Operation {
 	var all []provider.Operation
-	if n := len(s.ControlPlane.Upgrades); n > 0 {
-		all = append(all, upgradeOperation(s.ControlPlane.Upgrades[n-1]))
+	for _, u := range slices.Backward(s.ControlPlane.Upgrades) {
+		all = append(all, upgradeOperation(u))
+		if u.Phase != controlplane.Running {
+			break
+		}
 	}
 	for _, p := range s.Pools {
 		for _, change := range slices.Backward(s.Changes) {

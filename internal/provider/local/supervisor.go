@@ -135,9 +135,9 @@ func (s *supervisor) setTemplate(change templateChange) (done templateChange, er
 	change.At = time.Now().UTC()
 	at, _ := fleet.ParseVersion(s.control.Status().Version) // a version that runs parses
 	err = s.change(func(c cloud) (cloud, error) {
-		changed, answer, err := c.setTemplate(change, at)
-		done = answer
-		return changed, err
+		after, err := c.setTemplate(change, at)
+		done = after.change
+		return after.cloud, err
 	})
 	return done, err
 }
@@ -164,15 +164,15 @@ func (s *supervisor) change(by func(cloud) (cloud, error)) error {
 // How often nodes are compared with machines: soon while there are chores, and
 // otherwise seldom, for somebody may have deleted a node.
 const (
-	choresAgain = 200 * time.Millisecond
-	choresSoon  = time.Second
+	choresAgain = 200 * time.Millisecond // some were done, or the API server is not there yet
+	choresSoon  = time.Second            // something failed
 	choresRest  = 15 * time.Second
 )
 
 // tendNodes keeps the nodes as the machines are.
 func (s *supervisor) tendNodes(ctx context.Context) {
 	for ctx.Err() == nil {
-		pause := choresSoon
+		pause := choresAgain
 		switch {
 		case !exists(s.folder.declaration()):
 			// Somebody deleted the folder; nobody could stop the parts any more.

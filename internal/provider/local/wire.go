@@ -54,7 +54,7 @@ func classify(err error) *provider.Fault {
 			return &provider.Fault{Class: provider.Wait, Code: provider.CodeInProgress, After: time.Second, Err: refusal}
 		case controlplane.Changed:
 			return stop(provider.CodeChanged, "%w", refusal)
-		default:
+		case controlplane.Invalid:
 			return stop(provider.CodeInvalid, "%w", refusal)
 		}
 	}

@@ -4,7 +4,10 @@ package local_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/kubernetes"
 
+	"refit.dev/refit/internal/kube/controlplane"
 	"refit.dev/refit/internal/provider"
 	"refit.dev/refit/internal/provider/local"
 )
@@ -91,6 +95,7 @@ func deploy(t *testing.T, client kubernetes.Interface, name string, replicas int
 // what a budget does not allow, and come up elsewhere.
 func TestLocalEvictionHonoursBudgets(t *testing.T) {
 	w := newLocalWorld(t)
+	w.auditLog = true
 	client := w.create(t, "evict", v136, local.PoolSpec{Name: "a", Size: 2}, local.PoolSpec{Name: "b", Size: 2})
 	deploy(t, client, "web", 3, 2)
 	pods, err := client.CoreV1().Pods("default").List(t.Context(), metav1.ListOptions{})
@@ -110,16 +115,27 @@ func TestLocalEvictionHonoursBudgets(t *testing.T) {
 		t.Errorf("the second eviction at once = %v, want 429", err)
 	}
 	begun := time.Now()
-	eventually(t, time.Minute, "the budget allows the next eviction", func() error { return evict(pods.Items[1]) })
+	asked := 2
+	eventually(t, time.Minute, "the budget allows the next eviction", func() error {
+		asked++
+		return evict(pods.Items[1])
+	})
 	t.Logf("the second eviction was allowed after %s", time.Since(begun).Round(time.Millisecond))
 	eventually(t, time.Minute, "the evicted pods are gone", func() error {
 		for _, pod := range pods.Items[:2] {
 			if _, err := client.CoreV1().Pods("default").Get(t.Context(), pod.Name, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
-				return fmt.Errorf("%s: %v", pod.Name, err)
+				return errors.New("pod " + pod.Name + " is still there")
 			}
 		}
 		return nil
 	})
+	audit, err := os.ReadFile(controlplane.AuditLog(w.Folder("evict")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if logged := strings.Count(string(audit), `"subresource":"eviction"`); logged != asked {
+		t.Errorf("the audit log has %d evictions, want %d", logged, asked)
+	}
 }
 
 // A pool is rolled as Refit rolls it: the template first, then a node more, then
@@ -173,7 +189,7 @@ func TestLocalNodesAreReplaced(t *testing.T) {
 	}
 	eventually(t, time.Minute, "the old node is gone, and its instance", func() error {
 		if _, err := client.CoreV1().Nodes().Get(t.Context(), old.Node, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
-			return fmt.Errorf("node %s: %v", old.Node, err)
+			return errors.New("node " + old.Node + " is still there")
 		}
 		if n := len(w.observe(t, "pools").Pools[0].Instances); n != 3 {
 			return fmt.Errorf("%d instances", n)

@@ -43,6 +43,7 @@ const (
 type localWorld struct {
 	local.Members
 	provider *local.Provider
+	auditLog bool
 }
 
 // newLocalWorld makes one, and deletes all its members when the test ends.
@@ -55,7 +56,7 @@ func newLocalWorld(t *testing.T) *localWorld {
 	}
 	w := &localWorld{
 		Members: local.Members{
-			Dir: dir, Get: getBinaries,
+			Dir: dir, Get: binaries(dir),
 			Supervisor: []string{self, "-test.run=^TestSuperviseHelper$", "-test.timeout=0", "-test.v"},
 		},
 		provider: &local.Provider{Dir: dir},
@@ -84,7 +85,10 @@ func TestSuperviseHelper(t *testing.T) {
 		return
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	err := local.Supervise(context.Background(), flag.Arg(0), getBinaries, log)
+	// Whoever forgot to end it: the processes of a test that was killed are nobody's.
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Minute)
+	defer cancel()
+	err := local.Supervise(ctx, flag.Arg(0), binaries(flag.Arg(0)), log)
 	if held := (*process.HeldError)(nil); errors.As(err, &held) {
 		return
 	}
@@ -93,26 +97,26 @@ func TestSuperviseHelper(t *testing.T) {
 	}
 }
 
-// getBinaries gets real binaries. A patch version of v1.36 that was never
-// released is v1.36.3 by another name, so that there are enough versions to go
-// to; two others name API servers that fail.
-func getBinaries(ctx context.Context, artefact, version string, _ func(string)) (string, error) {
-	switch version {
-	case exitsAtOnce:
-		return brokenBinaries("exits", "#!/bin/sh\necho no such flag >&2\nexit 3\n")
-	case neverReady:
-		return brokenBinaries("sleeps", "#!/bin/sh\nexec sleep 600\n")
-	case v135, v136, v137, kube.EtcdVersion, kube.KwokVersion:
-	default:
-		if strings.HasPrefix(version, "v1.36.") {
+// binaries gets real ones. A patch version of v1.36 that was never released is
+// v1.36.3 by another name, so that there are enough versions to go to; two
+// others name API servers that fail.
+func binaries(dir string) controlplane.Get {
+	return func(ctx context.Context, artefact, version string, _ func(string)) (string, error) {
+		switch version {
+		case exitsAtOnce:
+			return brokenBinaries(filepath.Join(dir, "exits"), "#!/bin/sh\necho no such flag >&2\nexit 3\n")
+		case neverReady:
+			return brokenBinaries(filepath.Join(dir, "sleeps"), "#!/bin/sh\nexec sleep 600\n")
+		case v135, v136, v137, kube.EtcdVersion, kube.KwokVersion:
+		default:
 			version = v136
 		}
+		store, err := kube.UserStore(os.Stderr)
+		if err != nil {
+			return "", err
+		}
+		return store.Get(ctx, kube.Artefact{Name: artefact, Version: version})
 	}
-	store, err := kube.UserStore(os.Stderr)
-	if err != nil {
-		return "", err
-	}
-	return store.Get(ctx, kube.Artefact{Name: artefact, Version: version})
 }
 
 const (
@@ -120,8 +124,7 @@ const (
 	neverReady  = "v1.36.99"
 )
 
-func brokenBinaries(name, script string) (string, error) {
-	dir := filepath.Join(os.TempDir(), name)
+func brokenBinaries(dir, script string) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
@@ -151,7 +154,7 @@ func (w *localWorld) keepLogs(t *testing.T, name string) {
 func (w *localWorld) create(t *testing.T, name, version string, pools ...local.PoolSpec) kubernetes.Interface {
 	t.Helper()
 	begun := time.Now()
-	spec := local.Spec{Name: name, Version: parse(t, version), Pools: pools}
+	spec := local.Spec{Name: name, Version: parse(t, version), Pools: pools, AuditLog: w.auditLog}
 	if err := w.Create(t.Context(), spec, func(text string) { t.Log(text) }); err != nil {
 		t.Fatal(err)
 	}
@@ -210,9 +213,10 @@ func (w *localWorld) ended(t *testing.T, name string) provider.Operation {
 		if err != nil {
 			return err
 		}
-		for _, operation := range o.Operations {
+		for _, operation := range o.Operations { // the newest of a part first
 			if operation.Part.Kind == provider.PartControlPlane {
 				last = operation
+				break
 			}
 		}
 		if last.Phase == provider.Running {
@@ -370,7 +374,7 @@ func (p *outageProbe) stop() []probeAnswer {
 }
 
 // report tells of each stretch of failures, and which versions answered.
-func report(answers []probeAnswer) (outages []string, versions []string) {
+func report(answers []probeAnswer) (outages, versions []string) {
 	var began, last time.Time
 	var why error
 	for _, a := range answers {

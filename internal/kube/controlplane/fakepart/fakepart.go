@@ -60,6 +60,10 @@ func Install(dir, artefact, version string) (string, error) {
 	return home, nil
 }
 
+// Life is how long a fake part lives at most, whoever forgot to end it: the
+// processes of a test that was killed are nobody's.
+const Life = 10 * time.Minute
+
 // Play plays the part that the process was started as, until it is told to end;
 // false if it was started as none.
 func Play() (code int, played bool) {
@@ -67,6 +71,8 @@ func Play() (code int, played bool) {
 	version := filepath.Base(filepath.Dir(os.Args[0]))
 	args := parse(os.Args[1:])
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer cancel()
+	ctx, cancel = context.WithTimeout(ctx, Life)
 	defer cancel()
 	var err error
 	switch part {
@@ -132,7 +138,7 @@ func playEtcd(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(path)
+	defer func() { _ = os.Remove(path) }()
 	maintenance := grpc.NewServer()
 	pb.RegisterMaintenanceServer(maintenance, etcdMaintenance{})
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -2,6 +2,7 @@ package fakepart
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"sync"
 
@@ -10,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/version"
+	"k8s.io/client-go/kubernetes/scheme"
 )
 
 // nodeAPI is an API server with nodes only. It is its own kubelet: a node is
@@ -44,8 +46,14 @@ func (a *nodeAPI) list(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (a *nodeAPI) create(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
 	node := corev1.Node{}
-	if err := json.NewDecoder(r.Body).Decode(&node); err != nil {
+	// Clients write JSON or protobuf; it shows in the first bytes.
+	if _, _, err := scheme.Codecs.UniversalDeserializer().Decode(body, nil, &node); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}

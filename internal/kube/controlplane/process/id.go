@@ -33,14 +33,14 @@ func Identify(pid int) (ID, error) {
 	if err != nil {
 		return ID{}, fmt.Errorf("identify process %d: %w", pid, os.ErrProcessDone)
 	}
-	ticks, alive, err := parseStat(text)
+	s, err := parseStat(text)
 	if err != nil {
 		return ID{}, fmt.Errorf("identify process %d: %w", pid, err)
 	}
-	if !alive {
+	if !s.alive {
 		return ID{}, fmt.Errorf("identify process %d: %w", pid, os.ErrProcessDone)
 	}
-	return ID{PID: pid, Ticks: ticks, Boot: boot}, nil
+	return ID{PID: pid, Ticks: s.ticks, Boot: boot}, nil
 }
 
 // Alive tells whether this very process still runs. A zombie does not: it only
@@ -68,21 +68,27 @@ func Executable(pid int) (string, error) {
 	return strings.TrimSuffix(exe, " (deleted)"), nil
 }
 
+// stat is what we read of /proc/PID/stat.
+type stat struct {
+	ticks uint64
+	alive bool
+}
+
 // parseStat reads the start time, which is field 22 of /proc/PID/stat, and the
 // state, field 3. Field 2 is the command's name in parentheses and may hold
 // spaces and parentheses itself, so counting starts after the last one.
-func parseStat(text []byte) (ticks uint64, alive bool, err error) {
+func parseStat(text []byte) (stat, error) {
 	end := bytes.LastIndexByte(text, ')')
 	fields := strings.Fields(string(text[end+1:]))
 	if end < 0 || len(fields) < 20 {
-		return 0, false, errors.New("its stat has too few fields")
+		return stat{}, errors.New("its stat has too few fields")
 	}
-	ticks, err = strconv.ParseUint(fields[19], 10, 64)
+	ticks, err := strconv.ParseUint(fields[19], 10, 64)
 	if err != nil {
-		return 0, false, fmt.Errorf("its start time: %w", err)
+		return stat{}, fmt.Errorf("its start time: %w", err)
 	}
 	state := fields[0]
-	return ticks, state != "Z" && state != "X", nil
+	return stat{ticks: ticks, alive: state != "Z" && state != "X"}, nil
 }
 
 func procPath(pid int, file string) string {
@@ -122,7 +128,7 @@ func markOf(pid int) string {
 	if err != nil {
 		return ""
 	}
-	for _, variable := range strings.Split(string(environment), "\x00") {
+	for variable := range strings.SplitSeq(string(environment), "\x00") {
 		if mark, ok := strings.CutPrefix(variable, markVariable+"="); ok {
 			return mark
 		}

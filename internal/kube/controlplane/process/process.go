@@ -41,7 +41,7 @@ func Start(c Command) (*Process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start %s: open its log: %w", c.Path, err)
 	}
-	defer log.Close() // the process has its own copy
+	defer func() { _ = log.Close() }() // the process has its own copy
 	cmd := exec.Command(c.Path, c.Args...)
 	cmd.Dir = c.Dir
 	cmd.Env = append(slices.Clone(c.Env), markVariable+"="+c.Mark)
@@ -57,10 +57,22 @@ func Start(c Command) (*Process, error) {
 	}
 	go func() {
 		defer close(p.ended)
+		awaitQuietly(cmd.Process.Pid)
 		_ = cmd.Wait() // says no more than ProcessState
 		p.how = cmd.ProcessState.String()
 	}()
 	return p, nil
+}
+
+// awaitQuietly waits for a child in the runtime's poller: cmd.Wait alone would
+// keep a thread for it. Until it is waited for, the child keeps its pid.
+func awaitQuietly(pid int) {
+	handle, err := openPidfd(pid)
+	if err != nil {
+		return // cmd.Wait waits then
+	}
+	defer handle.close()
+	handle.wait()
 }
 
 // Adopt takes over a process that someone else started: its parent may be dead.

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	case "sleep":
 		time.Sleep(time.Minute) //nolint:forbidigo // to be there is all it does
 	case "exit":
-		fmt.Println("goodbye")
+		fmt.Fprintln(os.Stdout, "goodbye")
 		os.Exit(3)
 	case "orphan": // starts a sleeper and ends
 		p, err := Start(Command{Path: os.Args[0], Args: []string{"sleep"}, Log: os.DevNull, Mark: os.Args[2]})
@@ -32,10 +32,10 @@ func TestMain(m *testing.M) {
 		_ = json.NewEncoder(os.Stdout).Encode(p.ID)
 	case "lock": // takes a lock and keeps it
 		if _, err := TakeLock(os.Args[2]); err != nil {
-			fmt.Println(err)
+			fmt.Fprintln(os.Stdout, err)
 			os.Exit(1)
 		}
-		fmt.Println("taken")
+		fmt.Fprintln(os.Stdout, "taken")
 		time.Sleep(time.Minute) //nolint:forbidigo // to be there is all it does
 	default:
 		os.Exit(m.Run())
@@ -168,24 +168,24 @@ func TestParseStat(t *testing.T) {
 		alive bool
 		fails bool
 	}{
-		"plain":                {stat("etcd", "S", "200277"), 200277, true, false},
-		"name with everything": {stat("a) b ( 7 Z", "R", "5"), 5, true, false},
-		"zombie":               {stat("etcd", "Z", "5"), 5, false, false},
+		"plain":                {statLine("etcd", "S", "200277"), 200277, true, false},
+		"name with everything": {statLine("a) b ( 7 Z", "R", "5"), 5, true, false},
+		"zombie":               {statLine("etcd", "Z", "5"), 5, false, false},
 		"short":                {"1 (etcd) S 1", 0, false, true},
 		"no name":              {"1 S 1 2 3", 0, false, true},
-		"not a number":         {stat("etcd", "S", "soon"), 0, false, true},
+		"not a number":         {statLine("etcd", "S", "soon"), 0, false, true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			ticks, alive, err := parseStat([]byte(test.text))
-			if (err != nil) != test.fails || (err == nil && (ticks != test.ticks || alive != test.alive)) {
-				t.Errorf("parseStat = %d, %t, %v", ticks, alive, err)
+			got, err := parseStat([]byte(test.text))
+			if (err != nil) != test.fails || (err == nil && got != stat{test.ticks, test.alive}) {
+				t.Errorf("parseStat = %+v, %v", got, err)
 			}
 		})
 	}
 }
 
-// stat is a line of /proc/PID/stat: 52 fields, of which the 22nd is the start.
-func stat(name, state, start string) string {
+// statLine is a line of /proc/PID/stat: 52 fields, the 22nd of which is the start.
+func statLine(name, state, start string) string {
 	return "7 (" + name + ") " + state + strings.Repeat(" 1", 18) + " " + start + strings.Repeat(" 1", 30)
 }

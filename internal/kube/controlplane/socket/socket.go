@@ -18,12 +18,12 @@ func Listen(path string) (net.Listener, error) {
 	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	folder, short, err := shorten(path)
+	folder, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", path, err)
 	}
 	defer folder.Close()
-	listener, err := net.Listen("unix", short)
+	listener, err := net.Listen("unix", shorten(folder, path))
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", path, err)
 	}
@@ -34,17 +34,14 @@ func Listen(path string) (net.Listener, error) {
 
 // Dial connects to the socket.
 func Dial(ctx context.Context, path string) (net.Conn, error) {
-	folder, short, err := shorten(path)
+	folder, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return nil, err
 	}
 	defer folder.Close()
-	return (&net.Dialer{}).DialContext(ctx, "unix", short)
+	return (&net.Dialer{}).DialContext(ctx, "unix", shorten(folder, path))
 }
 
-func shorten(path string) (folder *os.File, short string, err error) {
-	if folder, err = os.Open(filepath.Dir(path)); err != nil {
-		return nil, "", err
-	}
-	return folder, filepath.Join(throughOpen(folder), filepath.Base(path)), nil
+func shorten(folder *os.File, path string) string {
+	return filepath.Join(throughOpen(folder), filepath.Base(path))
 }

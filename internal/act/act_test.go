@@ -1,0 +1,238 @@
+package act_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	kubefake "k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/rest"
+	clienttesting "k8s.io/client-go/testing"
+	clocktesting "k8s.io/utils/clock/testing"
+
+	"refit.dev/refit/internal/act"
+	"refit.dev/refit/internal/fleet"
+	"refit.dev/refit/internal/member"
+	"refit.dev/refit/internal/plan"
+	"refit.dev/refit/internal/provider"
+)
+
+// rig is an Actor over a provider and an API server that write down what they
+// are asked for, and answer all of it with one error.
+type rig struct {
+	actor   *act.Actor
+	cluster provider.Cluster
+	asked   []string
+	answer  error
+}
+
+// plain is a provider that cannot replace nodes.
+type plain struct{ *rig }
+
+// replacing is one that can.
+type replacing struct{ plain }
+
+func (p plain) note(format string, args ...any) error {
+	p.asked = append(p.asked, fmt.Sprintf(format, args...))
+	return p.answer
+}
+
+func (p plain) Observe(context.Context, provider.Ref) (provider.Observation, error) {
+	return provider.Observation{}, p.note("Observe")
+}
+
+func (p plain) Connect(_ context.Context, ref provider.Ref) (*rest.Config, error) {
+	return &rest.Config{Host: ref.Name}, nil
+}
+
+func (p plain) Ensure(_ context.Context, ref provider.Ref, change provider.Change) (provider.Operation, error) {
+	return provider.Operation{}, p.note("Ensure %s: %s %s → %s, token %s",
+		ref.Name, change.Part, change.From.Version, change.To.Version, change.Token)
+}
+
+func (p replacing) AddNode(_ context.Context, ref provider.Ref, add provider.NodeAddition) error {
+	return p.note("AddNode %s: %+v", ref.Name, add)
+}
+
+func (p replacing) RemoveNode(_ context.Context, ref provider.Ref, removal provider.NodeRemoval) error {
+	return p.note("RemoveNode %s: %+v", ref.Name, removal)
+}
+
+var ten = time.Date(2026, time.November, 3, 22, 0, 0, 0, time.UTC)
+
+const undo = `{"upgrade":"up-1","unschedulable":true}`
+
+func newRig() *rig {
+	r := &rig{}
+	r.cluster = provider.Cluster{Name: "eu-1", Provider: replacing{plain{r}}, Ref: provider.Ref{Name: "cloud-name"}}
+	kube := kubefake.NewSimpleClientset(&corev1.Node{ObjectMeta: metav1.ObjectMeta{
+		Name: "a-1", UID: "uid-1", ResourceVersion: "7", Annotations: map[string]string{member.UndoAnnotation: undo},
+	}})
+	kube.PrependReactor("patch", "nodes", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		patch := action.(clienttesting.PatchAction)
+		return true, &corev1.Node{}, plain{r}.note("Patch node %s: %s", patch.GetName(), patch.GetPatch())
+	})
+	kube.PrependReactor("create", "pods/eviction", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		eviction := action.(clienttesting.CreateAction).GetObject().(*policyv1.Eviction)
+		return true, nil, plain{r}.note("Evict pod %s/%s, UID %s", eviction.Namespace, eviction.Name, *eviction.DeleteOptions.Preconditions.UID)
+	})
+	clients := &member.Clients{Dial: func(*rest.Config) (*member.Client, error) { return &member.Client{Kube: kube}, nil }}
+	r.actor = &act.Actor{Members: clients, Clock: clocktesting.NewFakePassiveClock(ten)}
+	return r
+}
+
+// actions are one of each, with the call that each becomes.
+func actions() []struct {
+	action plan.Action
+	call   string
+} {
+	from, to := fleet.Version{Major: 1, Minor: 36, Patch: 4}, fleet.Version{Major: 1, Minor: 37, Patch: 2}
+	return []struct {
+		action plan.Action
+		call   string
+	}{
+		{
+			plan.UpgradeControlPlane{From: from, To: to, Token: "t1"},
+			"Ensure cloud-name: control plane v1.36.4 → v1.37.2, token t1",
+		},
+		{
+			plan.SetPoolTemplate{Pool: "a", From: from, To: to, Token: "t2"},
+			"Ensure cloud-name: pool a v1.36.4 → v1.37.2, token t2",
+		},
+		{
+			plan.AddNode{Pool: "a", Replaces: "i-1", Token: "t3"},
+			"AddNode cloud-name: {Pool:a Replaces:i-1 Token:t3}",
+		},
+		{
+			plan.RemoveNode{Pool: "a", Instance: "i-1", Node: "a-1", UID: "uid-1"},
+			"RemoveNode cloud-name: {Pool:a Instance:i-1}",
+		},
+		{
+			plan.Cordon{Node: "a-1", UID: "uid-1", ResourceVersion: "7", Upgrade: "up-1", WasCordoned: true},
+			`Patch node a-1: {"metadata":{"uid":"uid-1","resourceVersion":"7","annotations":` +
+				`{"refit.dev/undo":"{\"upgrade\":\"up-1\",\"unschedulable\":true,\"at\":\"2026-11-03T22:00:00Z\"}"}},"spec":{"unschedulable":true}}`,
+		},
+		{
+			plan.Evict{Namespace: "shop", Pod: "web-1", UID: "uid-web-1", Node: "a-1"},
+			"Evict pod shop/web-1, UID uid-web-1",
+		},
+		{
+			plan.Restore{Node: "a-1", UID: "uid-1", Upgrade: "up-1"},
+			`Patch node a-1: {"metadata":{"uid":"uid-1","resourceVersion":"7","annotations":{"refit.dev/undo":null}},"spec":{"unschedulable":true}}`,
+		},
+	}
+}
+
+func TestEachActionIsOneCall(t *testing.T) {
+	for _, c := range actions() {
+		t.Run(c.action.String(), func(t *testing.T) {
+			r := newRig()
+			result, err := r.actor.Do(t.Context(), r.cluster, c.action)
+			if err != nil || result != act.Accepted {
+				t.Errorf("came to %q, %v", result, err)
+			}
+			if diff := cmp.Diff([]string{c.call}, r.asked); diff != "" {
+				t.Errorf("calls (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Whatever is answered, an error says which action of which member it is of,
+// and keeps the class that was given to it.
+func TestErrorsAreOfTheAction(t *testing.T) {
+	for _, c := range actions() {
+		for _, answer := range []error{
+			&provider.Fault{Class: provider.Stop, Code: provider.CodeChanged, Err: errors.New("it is at v1.35.0")},
+			&provider.Fault{Class: provider.Wait, Code: provider.CodeInProgress, After: time.Minute, Err: errors.New("maintenance")},
+			errors.New("connection reset"),
+		} {
+			t.Run(fmt.Sprint(c.action, ": ", answer), func(t *testing.T) {
+				r := newRig()
+				r.answer = answer
+				result, err := r.actor.Do(t.Context(), r.cluster, c.action)
+				if result != "" || err == nil || !errors.Is(err, answer) {
+					t.Fatalf("came to %q, %v; want %v", result, err, answer)
+				}
+				want := provider.AsFault(answer)
+				if got := provider.AsFault(err); got.Class != want.Class || got.After != want.After {
+					t.Errorf("fault is of %s, after %s; want %s, %s", got.Class, got.After, want.Class, want.After)
+				}
+				if prefix := fmt.Sprintf("eu-1: %s: ", c.action); !strings.HasPrefix(err.Error(), prefix) {
+					t.Errorf("error is %q, want it to begin with %q", err, prefix)
+				}
+			})
+		}
+	}
+}
+
+// Two answers are no errors: a budget that does not allow it now, and a world
+// that has moved on.
+func TestAnswersThatAreNoErrors(t *testing.T) {
+	nodes := schema.GroupResource{Resource: "nodes"}
+	cordon := plan.Cordon{Node: "a-1", UID: "uid-1", ResourceVersion: "7", Upgrade: "up-1"}
+	restore := plan.Restore{Node: "a-1", UID: "uid-1", Upgrade: "up-1"}
+	evict := plan.Evict{Namespace: "shop", Pod: "web-1", UID: "uid-web-1"}
+	for _, c := range []struct {
+		action plan.Action
+		answer error
+		want   act.Result
+	}{
+		{evict, apierrors.NewTooManyRequests("the budget", 0), act.Refused},
+		{evict, apierrors.NewNotFound(schema.GroupResource{Resource: "pods"}, "web-1"), act.Accepted},
+		{cordon, apierrors.NewConflict(nodes, "a-1", errors.New("modified")), act.Outdated},
+		{cordon, apierrors.NewNotFound(nodes, "a-1"), act.Outdated},
+		{restore, apierrors.NewConflict(nodes, "a-1", errors.New("modified")), act.Outdated},
+	} {
+		t.Run(fmt.Sprint(c.action, ": ", c.answer), func(t *testing.T) {
+			r := newRig()
+			r.answer = c.answer
+			result, err := r.actor.Do(t.Context(), r.cluster, c.action)
+			if err != nil || result != c.want {
+				t.Errorf("came to %q, %v; want %q", result, err, c.want)
+			}
+		})
+	}
+}
+
+// A restore of what is not ours changes nothing, and is done.
+func TestRestoreOfAnothers(t *testing.T) {
+	r := newRig()
+	result, err := r.actor.Do(t.Context(), r.cluster, plan.Restore{Node: "a-1", UID: "uid-1", Upgrade: "up-2"})
+	if err != nil || result != act.Accepted || len(r.asked) > 0 {
+		t.Errorf("came to %q, %v, calls %v", result, err, r.asked)
+	}
+}
+
+// To ask for single nodes where there are none is refused for good.
+func TestProviderWithoutNodes(t *testing.T) {
+	for _, action := range []plan.Action{plan.AddNode{Pool: "a"}, plan.RemoveNode{Pool: "a", Node: "a-1"}} {
+		r := newRig()
+		r.cluster.Provider = plain{r}
+		_, err := r.actor.Do(t.Context(), r.cluster, action)
+		if fault := provider.AsFault(err); fault.Class != provider.Stop || fault.Code != provider.CodeInvalid || len(r.asked) > 0 {
+			t.Errorf("%s: came to %v, calls %v", action, err, r.asked)
+		}
+	}
+}
+
+// A member that cannot be reached is a fault like any other.
+func TestMemberWithoutClient(t *testing.T) {
+	r := newRig()
+	r.actor.Members.Dial = func(*rest.Config) (*member.Client, error) { return nil, errors.New("no certificate") }
+	_, err := r.actor.Do(t.Context(), r.cluster, plan.Evict{Namespace: "shop", Pod: "web-1", UID: "uid-web-1", Node: "a-1"})
+	const want = "eu-1: evict pod shop/web-1 from a-1: connect to eu-1: no certificate"
+	if err == nil || err.Error() != want || provider.AsFault(err).Class != provider.Retry {
+		t.Errorf("error is %v, want %s", err, want)
+	}
+}

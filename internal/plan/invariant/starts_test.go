@@ -1,0 +1,180 @@
+package invariant_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"refit.dev/refit/internal/fleet"
+	"refit.dev/refit/internal/plan/invariant"
+	"refit.dev/refit/internal/plan/rollout"
+)
+
+// hub is a fleet of four members, of which eu-1 is in flight. Two may be.
+func hub() rollout.Input {
+	in := rollout.Input{
+		Now: now,
+		Fleets: []rollout.Fleet{{
+			Name: "main", UID: "uid-of-main", Revision: 3,
+			Release: rollout.Release{Name: "2026.11", Hash: "c0ffee", Target: version("v1.37.2")},
+			Waves:   []rollout.Wave{{Name: "all", MaxConcurrent: 2, Members: []string{"eu-1", "eu-2", "eu-3", "eu-4"}}},
+		}},
+		Upgrades: []rollout.Upgrade{
+			{Member: "eu-1", N: 1, FleetUID: "uid-of-main", Revision: 3},
+			{Member: "eu-2", N: 6, FleetUID: "uid-of-main", Revision: 2, Outcome: rollout.Failed, EndedAt: now},
+			{Member: "eu-2", N: 4, FleetUID: "uid-of-main", Revision: 1, Outcome: rollout.Done, EndedAt: now},
+		},
+	}
+	for _, name := range in.Fleets[0].Waves[0].Members {
+		in.Members = append(in.Members, rollout.Member{Name: name, ObservedAt: now.Add(-time.Minute), Ready: true, Oldest: version("v1.36.3")})
+	}
+	return in
+}
+
+func start(member string, n int) rollout.Start {
+	return rollout.Start{
+		Member: member, N: n, Fleet: "main", FleetUID: "uid-of-main", Revision: 3, Wave: "all",
+		Release: rollout.Release{Name: "2026.11", Hash: "c0ffee", Target: version("v1.37.2")},
+	}
+}
+
+func TestStarts(t *testing.T) {
+	changed := func(how func(*rollout.Input)) rollout.Input {
+		in := hub()
+		how(&in)
+		return in
+	}
+	spoilt := func(s rollout.Start, how func(*rollout.Start)) []rollout.Start {
+		how(&s)
+		return []rollout.Start{s}
+	}
+	good := []rollout.Start{start("eu-2", 7)}
+	other := rollout.Fleet{
+		Name: "lab", UID: "uid-of-lab", Revision: 1, Release: rollout.Release{Name: "2026.11", Target: version("v1.37.2")},
+		Waves: []rollout.Wave{{Name: "all", MaxConcurrent: 1, Members: []string{"eu-2"}}},
+	}
+	for _, test := range []struct {
+		name   string
+		in     rollout.Input
+		starts []rollout.Start
+		want   []string
+	}{
+		{name: "nothing", in: hub()},
+		{name: "one beside the one in flight", in: hub(), starts: good},
+		{
+			name: "one too many", in: hub(), starts: []rollout.Start{start("eu-2", 7), start("eu-3", 1)},
+			want: []string{"wave all of fleet main would have 3 in flight; 2 are allowed"},
+		},
+		{
+			name: "what was too many before is not blamed on who starts elsewhere", starts: good,
+			in: changed(func(in *rollout.Input) {
+				in.Fleets = append(in.Fleets, other)
+				in.Fleets[0].Waves = []rollout.Wave{
+					{Name: "canary", Members: []string{"eu-1"}}, {Name: "all", MaxConcurrent: 1, Members: []string{"eu-2"}},
+				}
+				in.Fleets[1].Waves = nil
+			}),
+		},
+		{
+			name: "a member twice", in: hub(), starts: []rollout.Start{start("eu-2", 7), start("eu-2", 7)},
+			want: []string{"member eu-2 would be in flight twice"},
+		},
+		{
+			name: "a member in flight", in: hub(), starts: []rollout.Start{start("eu-1", 2)},
+			want: []string{"member eu-1 would be in flight twice"},
+		},
+		{
+			name: "a number that was used", in: hub(), starts: []rollout.Start{start("eu-2", 6)},
+			want: []string{"upgrade eu-2.6 does not follow 6"},
+		},
+		{
+			name: "a number left out", in: hub(), starts: []rollout.Start{start("eu-3", 2)},
+			want: []string{"upgrade eu-3.2 does not follow 0"},
+		},
+		{
+			name: "a member of two fleets", in: changed(func(in *rollout.Input) { in.Fleets = append(in.Fleets, other) }), starts: good,
+			want: []string{"member eu-2 would start for main/all; it is selected by [main/all lab/all]"},
+		},
+		{
+			name: "in another's wave", in: hub(), starts: spoilt(start("eu-2", 7), func(s *rollout.Start) { s.Wave = "prod" }),
+			want: []string{"member eu-2 would start for main/prod; it is selected by [main/all]"},
+		},
+		{
+			name: "a member of none", in: changed(func(in *rollout.Input) { in.Fleets[0].Waves[0].Members = []string{"eu-1"} }), starts: good,
+			want: []string{"member eu-2 would start for main/all; it is selected by []"},
+		},
+		{
+			name: "a member that does not exist", in: changed(func(in *rollout.Input) { in.Members = in.Members[2:] }), starts: good,
+			want: []string{"member eu-2 would start, which does not exist"},
+		},
+		{
+			name: "sick", in: changed(func(in *rollout.Input) { in.Members[1].Ready = false }), starts: good,
+			want: []string{"member eu-2 would start unhealthy"},
+		},
+		{
+			name: "not seen for too long", in: changed(func(in *rollout.Input) { in.Members[1].ObservedAt = now.Add(-25*time.Minute - 1) }), starts: good,
+			want: []string{"member eu-2 would start unobserved"},
+		},
+		{
+			name: "of unknown version", in: changed(func(in *rollout.Input) { in.Members[1].Oldest = fleet.Version{} }), starts: good,
+			want: []string{"member eu-2 would start unobserved"},
+		},
+		{
+			name: "there already", in: changed(func(in *rollout.Input) { in.Members[1].Oldest = version("v1.37.2") }), starts: good,
+			want: []string{"member eu-2 would start at v1.37.2, with v1.37.2 wanted"},
+		},
+		{
+			name: "for a fleet that is gone", in: hub(), starts: spoilt(start("eu-2", 7), func(s *rollout.Start) { s.FleetUID = "uid-of-another" }),
+			want: []string{"member eu-2 would start for fleet main, which does not exist"},
+		},
+		{
+			name: "for another revision", in: hub(), starts: spoilt(start("eu-2", 7), func(s *rollout.Start) { s.Revision = 2 }),
+			want: []string{`member eu-2 would start for revision 2 at release "2026.11"; fleet main wants revision 3 at "2026.11"`},
+		},
+		{
+			name: "for another release", in: hub(), starts: spoilt(start("eu-2", 7), func(s *rollout.Start) { s.Release.Hash = "beef" }),
+			want: []string{`member eu-2 would start for revision 3 at release "2026.11"; fleet main wants revision 3 at "2026.11"`},
+		},
+		{
+			name: "for no release", in: changed(func(in *rollout.Input) { in.Fleets[0].Release = rollout.Release{} }),
+			starts: spoilt(start("eu-2", 7), func(s *rollout.Start) { s.Release = rollout.Release{} }),
+			want: []string{
+				"member eu-2 would start at v1.36.3, with unknown wanted",
+				`member eu-2 would start for revision 3 at release ""; fleet main wants revision 3 at ""`,
+			},
+		},
+		{
+			name: "after a failure in this revision", in: changed(func(in *rollout.Input) { in.Upgrades[1].Revision = 3 }), starts: []rollout.Start{start("eu-3", 1)},
+			want: []string{"member eu-3 would start after eu-2 failed in the same revision"},
+		},
+		{
+			name: "which is over for a member that has been upgraded since", starts: []rollout.Start{start("eu-3", 1)},
+			in: changed(func(in *rollout.Input) { in.Upgrades[2].Revision, in.Upgrades[2].Outcome = 3, rollout.Failed }),
+		},
+		{
+			name: "or has left the fleet", starts: []rollout.Start{start("eu-3", 1)},
+			in: changed(func(in *rollout.Input) { in.Upgrades[1].Revision, in.Fleets[0].Waves[0].Members = 3, []string{"eu-3"} }),
+		},
+		{
+			name: "again within a day", starts: good,
+			in: changed(func(in *rollout.Input) {
+				in.Upgrades[1] = rollout.Upgrade{Member: "eu-2", N: 6, FleetUID: "uid-of-main", Revision: 3, Outcome: rollout.Done, EndedAt: now.Add(-24*time.Hour + 1)}
+			}),
+			want: []string{"member eu-2 would start again after it was done at 2026-11-02 22:00:00"},
+		},
+		{
+			name: "again after a day", starts: good,
+			in: changed(func(in *rollout.Input) {
+				in.Upgrades[1] = rollout.Upgrade{Member: "eu-2", N: 6, FleetUID: "uid-of-main", Revision: 3, Outcome: rollout.Done, EndedAt: now.Add(-24 * time.Hour)}
+			}),
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := invariant.Starts(test.in, rollout.Decision{Start: test.starts})
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("violations (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -1,0 +1,362 @@
+package rollout_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"refit.dev/refit/internal/fleet"
+	"refit.dev/refit/internal/plan/invariant"
+	"refit.dev/refit/internal/plan/rollout"
+)
+
+// hub is a made-up hub: what the loops of Refit, its members and people do to
+// it between one decision and the next.
+type hub struct {
+	rollout.Input
+	t *rapid.T
+}
+
+// tick is how much time passes between decisions.
+const tick = time.Minute
+
+// anyHub draws members of several versions in up to three fleets, the selectors
+// of which may overlap.
+func anyHub(t *rapid.T) *hub {
+	h := &hub{t: t, Input: rollout.Input{Now: now}}
+	names := []string{}
+	for i := range h.draw("members", 0, 12) {
+		names = append(names, fmt.Sprintf("eu-%02d", i))
+		h.Members = append(h.Members, rollout.Member{Name: names[i], ObservedAt: now, Ready: true, Oldest: h.version()})
+	}
+	for i := range h.draw("fleets", 1, 3) {
+		f := rollout.Fleet{Name: fmt.Sprintf("fleet%d", i), UID: fmt.Sprintf("uid-of-fleet%d", i), Revision: 1}
+		f.Release = rollout.Release{Name: "first", Target: h.version()}
+		waves := h.draw("waves", 1, 2)
+		for j := range waves {
+			f.Waves = append(f.Waves, rollout.Wave{Name: fmt.Sprintf("wave%d", j), MaxConcurrent: h.draw("concurrent", 1, 4)})
+		}
+		for _, name := range names {
+			if h.draw("selected", 0, 2) == i || h.draw("also selected", 0, 19) == 0 {
+				w := &f.Waves[h.draw("wave", 0, waves-1)]
+				w.Members = append(w.Members, name)
+			}
+		}
+		h.Fleets = append(h.Fleets, f)
+	}
+	return h
+}
+
+func (h *hub) draw(what string, low, high int) int { return rapid.IntRange(low, high).Draw(h.t, what) }
+
+func (h *hub) version() fleet.Version {
+	return fleet.Version{Major: 1, Minor: h.draw("minor", 34, 37), Patch: h.draw("patch", 0, 2)}
+}
+
+// decide is one turn of the Fleets loop, with what holds for every decision.
+func (h *hub) decide() rollout.Decision {
+	d := rollout.Decide(h.Input)
+	if broken := invariant.Starts(h.Input, d); len(broken) > 0 {
+		h.t.Fatalf("the decision breaks an invariant: %s", strings.Join(broken, "; "))
+	}
+	h.everybodyHasAnAnswer(d)
+	if !d.Recheck.IsZero() && !d.Recheck.After(h.Now) {
+		h.t.Fatalf("recheck at %s would spin at %s", d.Recheck, h.Now)
+	}
+	for _, start := range d.Start {
+		h.Upgrades = append(h.Upgrades, rollout.Upgrade{Member: start.Member, N: start.N, FleetUID: start.FleetUID, Revision: start.Revision})
+	}
+	return d
+}
+
+// everybodyHasAnAnswer: each member of a fleet starts or has a reason, not both.
+func (h *hub) everybodyHasAnAnswer(d rollout.Decision) {
+	answers := map[string]int{}
+	for _, start := range d.Start {
+		answers[start.Member]++
+	}
+	for name, reason := range d.Waiting {
+		answers[name]++
+		if reason.Code == "" || reason.Message == "" {
+			h.t.Fatalf("member %s waits without a reason: %+v", name, reason)
+		}
+	}
+	for _, f := range h.Fleets {
+		for _, w := range f.Waves {
+			for _, name := range w.Members {
+				if answers[name] != 1 {
+					h.t.Fatalf("member %s has %d answers", name, answers[name])
+				}
+			}
+		}
+	}
+}
+
+// bounds judges what is in flight, counting for itself.
+func (h *hub) bounds(before int) {
+	flying := map[string]int{}
+	for _, u := range h.Upgrades {
+		if u.Outcome == rollout.Running {
+			flying[u.Member]++
+		}
+	}
+	for name, count := range flying {
+		if count > 1 {
+			h.t.Fatalf("member %s is in flight %d times", name, count)
+		}
+	}
+	if len(h.Upgrades) == before {
+		return // what was in flight before is not this decision's doing
+	}
+	for _, f := range h.Fleets {
+		for _, w := range f.Waves {
+			count, started := 0, false
+			for _, name := range w.Members {
+				count += flying[name]
+				started = started || slices.ContainsFunc(h.Upgrades[before:], func(u rollout.Upgrade) bool { return u.Member == name })
+			}
+			if started && count > w.MaxConcurrent {
+				h.t.Fatalf("wave %s of %s has %d in flight; %d are allowed", w.Name, f.Name, count, w.MaxConcurrent)
+			}
+		}
+	}
+}
+
+// pass lets time pass: members are seen, and each upgrade in flight ends sooner
+// or later, with the outcome that end draws.
+func (h *hub) pass(end func() rollout.Outcome) {
+	h.Now = h.Now.Add(tick)
+	for i := range h.Members {
+		h.Members[i].ObservedAt = h.Now
+	}
+	for i := range h.Upgrades {
+		u := &h.Upgrades[i]
+		if u.Outcome != rollout.Running || h.draw("goes on", 0, 2) == 0 {
+			continue
+		}
+		u.Outcome, u.EndedAt = end(), h.Now
+		f := slices.IndexFunc(h.Fleets, func(f rollout.Fleet) bool { return f.UID == u.FleetUID })
+		m := slices.IndexFunc(h.Members, func(m rollout.Member) bool { return m.Name == u.Member })
+		if u.Outcome == rollout.Done && h.Fleets[f].Revision == u.Revision {
+			h.Members[m].Oldest = h.Fleets[f].Release.Target
+		}
+	}
+}
+
+// owners are the waves that select a member.
+func (h *hub) owners(name string) int {
+	count := 0
+	for _, f := range h.Fleets {
+		for _, w := range f.Waves {
+			for _, member := range w.Members {
+				if member == name {
+					count++
+				}
+			}
+		}
+	}
+	return count
+}
+
+// TestEveryFleetEnds: where nothing fails, every member of one wave comes to its
+// fleet's release, and then nothing moves any more.
+func TestEveryFleetEnds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := anyHub(t)
+		for range 20 * (len(h.Members) + 1) {
+			before := len(h.Upgrades)
+			h.decide()
+			h.bounds(before)
+			h.pass(func() rollout.Outcome { return rollout.Done })
+		}
+		for _, f := range h.Fleets {
+			for _, w := range f.Waves {
+				for _, name := range w.Members {
+					m := h.Members[slices.IndexFunc(h.Members, func(m rollout.Member) bool { return m.Name == name })]
+					if h.owners(name) == 1 && m.Oldest.Less(f.Release.Target) {
+						t.Errorf("member %s of %s is at %s; wanted is %s", name, f.Name, m.Oldest, f.Release.Target)
+					}
+				}
+			}
+		}
+		if d := h.decide(); len(d.Start) > 0 {
+			t.Errorf("at the end %d more start", len(d.Start))
+		}
+		for _, m := range h.Members {
+			count := 0
+			for _, u := range h.Upgrades {
+				if u.Member == m.Name {
+					count++
+				}
+			}
+			if count > 1 {
+				t.Errorf("member %s was upgraded %d times", m.Name, count)
+			}
+		}
+	})
+}
+
+// TestTroubledFleets: upgrades fail and are superseded, members fall sick and
+// out of sight and are moved back, releases and limits change, members come and
+// go. No bound is broken; a failure halts its fleet until a person acts.
+func TestTroubledFleets(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := anyHub(t)
+		for range rapid.IntRange(1, 40).Draw(t, "turns") {
+			before := len(h.Upgrades)
+			failed := h.failedRevisions()
+			h.decide()
+			h.bounds(before)
+			for _, u := range h.Upgrades[before:] {
+				if failed[fmt.Sprint(u.FleetUID, u.Revision)] {
+					t.Fatalf("member %s starts in a fleet that failed", u.Member)
+				}
+			}
+			h.pass(func() rollout.Outcome {
+				return rapid.SampledFrom([]rollout.Outcome{rollout.Done, rollout.Done, rollout.Superseded, rollout.Failed}).Draw(t, "outcome")
+			})
+			h.trouble()
+		}
+	})
+}
+
+// failedRevisions are those in which a present member failed last.
+func (h *hub) failedRevisions() map[string]bool {
+	newest := map[string]rollout.Upgrade{}
+	for _, u := range h.Upgrades {
+		if u.N > newest[u.Member].N {
+			newest[u.Member] = u
+		}
+	}
+	failed := map[string]bool{}
+	for _, f := range h.Fleets {
+		for _, w := range f.Waves {
+			for _, name := range w.Members {
+				if u := newest[name]; u.Outcome == rollout.Failed && u.FleetUID == f.UID {
+					failed[fmt.Sprint(u.FleetUID, u.Revision)] = true
+				}
+			}
+		}
+	}
+	return failed
+}
+
+func (h *hub) trouble() {
+	if len(h.Members) == 0 {
+		return
+	}
+	m := &h.Members[h.draw("member", 0, len(h.Members)-1)]
+	f := &h.Fleets[h.draw("fleet", 0, len(h.Fleets)-1)]
+	w := &f.Waves[h.draw("wave", 0, len(f.Waves)-1)]
+	switch h.draw("trouble", 0, 9) {
+	case 0:
+		m.Ready = !m.Ready
+	case 1:
+		m.ObservedAt = m.ObservedAt.Add(-time.Duration(h.draw("minutes", 20, 30)) * time.Minute)
+	case 2:
+		m.Oldest = h.version()
+	case 3:
+		m.Oldest = fleet.Version{}
+	case 4:
+		f.Release.Target, f.Revision = h.version(), f.Revision+1
+	case 5:
+		f.Release.Target, f.Revision = fleet.Version{}, f.Revision+1
+	case 6:
+		w.MaxConcurrent = h.draw("concurrent", 1, 4)
+	case 7:
+		if i := slices.Index(w.Members, m.Name); i >= 0 {
+			w.Members = slices.Delete(slices.Clone(w.Members), i, i+1)
+		} else {
+			w.Members = append(slices.Clone(w.Members), m.Name)
+		}
+	case 8:
+		h.Now = h.Now.Add(time.Duration(h.draw("hours", 1, 30)) * time.Hour)
+	}
+}
+
+// TestDecideIgnoresOrder: maps and lists of the hub come in any order.
+func TestDecideIgnoresOrder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := anyHub(t)
+		for range rapid.IntRange(0, 10).Draw(t, "turns") {
+			h.decide()
+			h.pass(func() rollout.Outcome {
+				return rapid.SampledFrom([]rollout.Outcome{rollout.Done, rollout.Superseded, rollout.Failed}).Draw(t, "outcome")
+			})
+		}
+		want := rollout.Decide(h.Input)
+		shuffled := h.Input
+		shuffled.Members = rapid.Permutation(h.Members).Draw(t, "members")
+		shuffled.Fleets = rapid.Permutation(h.Fleets).Draw(t, "fleets")
+		shuffled.Upgrades = rapid.Permutation(h.Upgrades).Draw(t, "upgrades")
+		for i := range shuffled.Fleets {
+			waves := slices.Clone(shuffled.Fleets[i].Waves)
+			for j := range waves {
+				waves[j].Members = rapid.Permutation(waves[j].Members).Draw(t, "wave")
+			}
+			shuffled.Fleets[i].Waves = waves
+		}
+		if diff := cmp.Diff(want, rollout.Decide(shuffled)); diff != "" {
+			t.Errorf("in another order (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// TestNothingChangesBeforeTheRecheck: until then, the same hub gives the same
+// decision.
+func TestNothingChangesBeforeTheRecheck(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := anyHub(t)
+		for range rapid.IntRange(0, 10).Draw(t, "turns") {
+			h.decide()
+			h.pass(func() rollout.Outcome { return rollout.Done })
+			h.trouble()
+		}
+		first := rollout.Decide(h.Input)
+		later := h.Input
+		later.Now = first.Recheck.Add(-time.Nanosecond)
+		if first.Recheck.IsZero() {
+			later.Now = h.Now.Add(1000 * time.Hour)
+		}
+		if diff := cmp.Diff(first, rollout.Decide(later)); diff != "" {
+			t.Errorf("at %s, before the recheck (-now +then):\n%s", later.Now, diff)
+		}
+	})
+}
+
+// BenchmarkDecide10000 is a fleet of ten thousand members in three waves, each
+// with a history, a tenth of which may be in flight.
+func BenchmarkDecide10000(b *testing.B) {
+	in := rollout.Input{Now: now}
+	f := rollout.Fleet{
+		Name: "main", UID: "uid-of-main", Revision: 3,
+		Release: rollout.Release{Name: "2026.11", Target: fleet.Version{Major: 1, Minor: 37, Patch: 2}},
+		Waves:   []rollout.Wave{{Name: "a", MaxConcurrent: 200}, {Name: "b", MaxConcurrent: 200}, {Name: "c", MaxConcurrent: 600}},
+	}
+	for i := range 10_000 {
+		name := fmt.Sprintf("cluster-%05d", i)
+		w := &f.Waves[i%3]
+		w.Members = append(w.Members, name)
+		in.Members = append(in.Members, rollout.Member{
+			Name: name, ObservedAt: now, Ready: i%50 != 0, Oldest: fleet.Version{Major: 1, Minor: 35 + i%3, Patch: i % 5},
+		})
+		for n := 1; n <= 5; n++ {
+			in.Upgrades = append(in.Upgrades, rollout.Upgrade{Member: name, N: n, FleetUID: "uid-of-main", Revision: 2, Outcome: rollout.Done, EndedAt: now})
+		}
+		if i%20 == 0 {
+			in.Upgrades = append(in.Upgrades, rollout.Upgrade{Member: name, N: 6, FleetUID: "uid-of-main", Revision: 3})
+		}
+	}
+	in.Fleets = []rollout.Fleet{f}
+	b.ReportAllocs()
+	for b.Loop() {
+		if d := rollout.Decide(in); len(d.Start) == 0 || len(d.Start)+len(d.Waiting) != 10_000 {
+			b.Fatalf("%d start, %d wait", len(d.Start), len(d.Waiting))
+		}
+	}
+}

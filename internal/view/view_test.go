@@ -1,0 +1,278 @@
+package view_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	v1 "refit.dev/refit/api/v1alpha1"
+	"refit.dev/refit/internal/observe"
+	"refit.dev/refit/internal/view"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// golden compares text with a file in testdata.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got; go test -update writes it):\n%s", path, diff)
+	}
+}
+
+var now = time.Date(2026, time.November, 3, 22, 30, 0, 0, time.UTC)
+
+func ago(d time.Duration) metav1.Time { return metav1.NewTime(now.Add(-d)) }
+
+func fleet(name, release string) v1.Fleet {
+	return v1.Fleet{
+		ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID("uid-" + name)},
+		Spec: v1.FleetSpec{
+			Release:  release,
+			Selector: metav1.LabelSelector{MatchLabels: map[string]string{"fleet": name}},
+			Waves:    []v1.Wave{{Name: "all", MaxConcurrent: intstr.FromInt32(3)}},
+		},
+	}
+}
+
+func release() v1.Release {
+	return v1.Release{ObjectMeta: metav1.ObjectMeta{Name: "2026.11"}, Spec: v1.ReleaseSpec{Bundle: v1.Bundle{Kubernetes: "v1.37.2"}}}
+}
+
+// member is seen, lately, at these versions, and healthy where nothing is wrong.
+func member(name, owner, version, nodes, wrong string) v1.MemberCluster {
+	mc := v1.MemberCluster{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"fleet": owner}},
+		Status: v1.MemberClusterStatus{
+			ObservedAt: ago(time.Minute), ControlPlane: v1.ControlPlaneStatus{Version: version},
+			Conditions: []metav1.Condition{{Type: v1.ConditionReady, Status: metav1.ConditionTrue, Message: "healthy"}},
+		},
+	}
+	if nodes != "" {
+		mc.Status.Nodes = v1.NodesStatus{Total: 20, Ready: 20, Oldest: nodes}
+	}
+	if wrong != "" {
+		mc.Status.Conditions[0].Status, mc.Status.Conditions[0].Message = metav1.ConditionFalse, wrong
+	}
+	return mc
+}
+
+// upgrade was created an hour ago; without an outcome it goes on.
+func upgrade(member string, n int, outcome string, status v1.ClusterUpgradeStatus) v1.ClusterUpgrade {
+	if outcome != "" {
+		status.Conditions = []metav1.Condition{{
+			Type: v1.ConditionEnded, Status: metav1.ConditionTrue, Reason: outcome, LastTransitionTime: ago(48 * time.Minute),
+		}}
+	}
+	return v1.ClusterUpgrade{
+		ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("%s.%d", member, n), CreationTimestamp: ago(time.Hour)},
+		Spec: v1.ClusterUpgradeSpec{
+			Member: member, Release: v1.ReleaseRef{Name: "2026.11", Hash: "h"}, Fleet: "main", FleetUID: "uid-main", Revision: 1, Wave: "all",
+		},
+		Status: status,
+	}
+}
+
+func step(hop, name string, from, to time.Duration) v1.StepStatus {
+	s := v1.StepStatus{Hop: hop, Name: name, Started: ago(from)}
+	if to > 0 {
+		s.Finished = ago(to)
+	}
+	return s
+}
+
+// busy is a fleet with members of all kinds.
+func busy() observe.Hub {
+	draining := v1.ClusterUpgradeStatus{
+		From: "v1.36.4", To: "v1.37.2", Hop: "v1.37.2", Step: "Nodes", Nodes: v1.UpgradeNodes{Total: 20, Done: 3},
+		Why: &v1.Why{
+			Code: "BudgetExhausted", Object: "poddisruptionbudget shop/web", Since: ago(4*time.Minute + 5*time.Second),
+			Message: "pod shop/web-1 on node a-4 may not be evicted: PodDisruptionBudget shop/web allows no disruption (3 healthy, 3 wanted)",
+			Fix:     "bring more of its pods to Ready, or let it allow a disruption: kubectl edit poddisruptionbudget -n shop web",
+		},
+		Steps: []v1.StepStatus{
+			step("v1.37.2", "Settle", 50*time.Minute, 49*time.Minute), step("v1.37.2", "ControlPlane", 49*time.Minute, 46*time.Minute),
+			step("v1.37.2", "Bake", 46*time.Minute, 36*time.Minute), step("v1.37.2", "Nodes", 36*time.Minute, 0),
+		},
+	}
+	blocked := v1.ClusterUpgradeStatus{
+		From: "v1.35.9", To: "v1.37.2", Hop: "v1.36.6", Step: "Preflight",
+		Why: &v1.Why{Code: "PreflightBlocked", Object: "check Skew", Since: ago(5 * time.Second), Message: "kubelet of node a-1 is too old", Fix: "replace it"},
+		Findings: []v1.Finding{
+			{Check: "Skew", Message: "kubelet of node a-1 is too old", Evidence: "v1.31.0 is 5 minors behind", Fix: "replace it"},
+			{Check: "NodesHealthy", Message: "1 of 20 nodes are not Ready, first a-2", Evidence: "kubelet stopped posting", Fix: "repair or remove them"},
+		},
+		Steps: []v1.StepStatus{{Hop: "v1.36.6", Name: "Settle"}},
+	}
+	unseen := member("eu-7", "main", "", "", "")
+	unseen.Status = v1.MemberClusterStatus{}
+	return observe.Hub{
+		Releases: []v1.Release{release()}, Fleets: []v1.Fleet{fleet("main", "2026.11")},
+		Members: []v1.MemberCluster{
+			member("eu-1", "main", "v1.37.2", "v1.37.2", ""), member("eu-10", "main", "v1.37.3", "v1.37.3", ""),
+			member("eu-2", "main", "v1.37.2", "v1.36.4", ""), member("eu-3", "main", "v1.35.9", "v1.35.9", ""),
+			member("eu-4", "main", "v1.36.4", "", ""), member("eu-5", "main", "v1.36.4", "v1.36.4", ""),
+			member("eu-6", "main", "v1.36.4", "v1.36.4", "node a-1 is not Ready: kubelet stopped posting"), unseen,
+			member("us-1", "other", "v1.36.4", "v1.36.4", ""),
+		},
+		Upgrades: []v1.ClusterUpgrade{
+			upgrade("eu-1", 1, "Done", v1.ClusterUpgradeStatus{}), upgrade("eu-2", 9, "Superseded", v1.ClusterUpgradeStatus{}),
+			upgrade("eu-2", 10, "", draining), upgrade("eu-3", 1, "", blocked), upgrade("eu-4", 1, "", v1.ClusterUpgradeStatus{}),
+			upgrade("eu-5", 2, "Superseded", v1.ClusterUpgradeStatus{Hop: "v1.37.2", Step: "Settle"}),
+		},
+	}
+}
+
+// halted is a fleet of which one member failed.
+func halted() observe.Hub {
+	failed := v1.ClusterUpgradeStatus{
+		From: "v1.36.4", To: "v1.37.2", Hop: "v1.37.2", Step: "ControlPlane",
+		Why: &v1.Why{
+			Code: "OperationFailed", Object: "operation op-1", Since: ago(48 * time.Minute),
+			Message: "control plane to v1.37.2: NotReady: etcd is out of space", Fix: "see the control plane's log",
+		},
+		Steps: []v1.StepStatus{step("v1.37.2", "ControlPlane", 49*time.Minute, 0)},
+	}
+	return observe.Hub{
+		Releases: []v1.Release{release()}, Fleets: []v1.Fleet{fleet("main", "2026.11")},
+		Members: []v1.MemberCluster{
+			member("eu-1", "main", "v1.36.4", "v1.36.4", ""), member("eu-2", "main", "v1.36.4", "v1.36.4", ""),
+		},
+		Upgrades: []v1.ClusterUpgrade{upgrade("eu-1", 1, "Failed", failed)},
+	}
+}
+
+// done is two fleets, all of it there.
+func done() observe.Hub {
+	return observe.Hub{
+		Releases: []v1.Release{release()}, Fleets: []v1.Fleet{fleet("other", "2026.11"), fleet("main", "2026.11")},
+		Members: []v1.MemberCluster{
+			member("eu-1", "main", "v1.37.2", "v1.37.2", ""), member("us-1", "other", "v1.37.2", "v1.37.2", ""),
+		},
+		Upgrades: []v1.ClusterUpgrade{upgrade("eu-1", 1, "Done", v1.ClusterUpgradeStatus{})},
+	}
+}
+
+func lost() observe.Hub {
+	return observe.Hub{
+		Fleets:  []v1.Fleet{fleet("main", "2027.01")},
+		Members: []v1.MemberCluster{member("eu-1", "main", "v1.37.2", "v1.37.2", "")},
+	}
+}
+
+func TestTree(t *testing.T) {
+	for name, hub := range map[string]observe.Hub{
+		"busy": busy(), "halted": halted(), "done": done(), "no-release": lost(), "empty": {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			status := view.Of(hub, now)
+			plain := status.Tree(view.Style{Now: now})
+			golden(t, "tree-"+name+".golden", plain)
+			if strings.Contains(plain, "\x1b") {
+				t.Error("there is colour where none was asked for")
+			}
+			if settled := name == "done"; status.Settled() != settled {
+				t.Errorf("settled: %t, want %t", status.Settled(), settled)
+			}
+		})
+	}
+}
+
+func TestTreeInColor(t *testing.T) {
+	for name, hub := range map[string]observe.Hub{"busy": busy(), "halted": halted()} {
+		colored := view.Of(hub, now).Tree(view.Style{Color: true, Now: now})
+		golden(t, "tree-"+name+"-color.golden", colored)
+		plain := view.Of(hub, now).Tree(view.Style{Now: now})
+		if diff := cmp.Diff(plain, uncolored(colored)); diff != "" {
+			t.Errorf("colour changes the text of %s (-plain +colored):\n%s", name, diff)
+		}
+	}
+}
+
+// uncolored takes ANSI colours out.
+func uncolored(text string) string {
+	var out strings.Builder
+	for i, part := range strings.Split(text, "\x1b[") {
+		if i > 0 {
+			_, part, _ = strings.Cut(part, "m")
+		}
+		out.WriteString(part)
+	}
+	return out.String()
+}
+
+// A line is as wide as the terminal at most; what fits is left whole.
+func TestTreeIsCut(t *testing.T) {
+	status := view.Of(busy(), now)
+	golden(t, "tree-busy-60.golden", status.Tree(view.Style{Width: 60, Now: now}))
+	golden(t, "tree-busy-60-color.golden", status.Tree(view.Style{Width: 60, Color: true, Now: now}))
+
+	whole := strings.Split(status.Tree(view.Style{Now: now}), "\n")
+	for width := 1; width < 220; width++ {
+		for _, color := range []bool{false, true} {
+			cut := strings.Split(uncolored(status.Tree(view.Style{Width: width, Color: color, Now: now})), "\n")
+			for i, line := range cut {
+				want := whole[i]
+				if utf8.RuneCountInString(want) > width {
+					want = string([]rune(want)[:width-1]) + "…"
+				}
+				if line != want {
+					t.Fatalf("at width %d, in colour %t, line is\n%q, want\n%q", width, color, line, want)
+				}
+			}
+		}
+	}
+}
+
+func TestWhy(t *testing.T) {
+	for _, c := range []struct {
+		hub    observe.Hub
+		member string
+		file   string
+	}{
+		{busy(), "eu-1", "why-done.golden"},
+		{busy(), "eu-2", "why-draining.golden"},
+		{busy(), "eu-3", "why-blocked.golden"},
+		{busy(), "eu-4", "why-starting.golden"},
+		{busy(), "eu-5", "why-full.golden"},
+		{busy(), "eu-6", "why-unhealthy.golden"},
+		{busy(), "eu-7", "why-unseen.golden"},
+		{busy(), "us-1", "why-no-fleet.golden"},
+		{halted(), "eu-1", "why-failed.golden"},
+		{halted(), "eu-2", "why-halted.golden"},
+	} {
+		t.Run(c.file, func(t *testing.T) {
+			why, found := view.WhyOf(c.hub, c.member, now)
+			if !found {
+				t.Fatalf("member %s is not found", c.member)
+			}
+			golden(t, c.file, why.Text(view.Style{Now: now}))
+		})
+	}
+	why, _ := view.WhyOf(busy(), "eu-2", now)
+	golden(t, "why-draining-color.golden", why.Text(view.Style{Color: true, Now: now}))
+
+	if why, found := view.WhyOf(busy(), "eu-99", now); found {
+		t.Errorf("a member that does not exist is %+v", why)
+	}
+}
