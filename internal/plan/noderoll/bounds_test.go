@@ -342,6 +342,12 @@ func TestWindDown(t *testing.T) {
 				NodeReplacing: replacing nodes of pool a: 1 of 2 left`,
 		},
 		{
+			name: "nor while it is emptied", policy: noderoll.Policy{MaxSurge: 1, MaxUnavailable: 1},
+			nodes: "a v1.36.0 ours: web-1\n b v1.36.0\n n v1.37.2 for=a",
+			want: `evict pod shop/web-1 from a
+				NodesDraining: moving pods off 1 node(s) of pool a`,
+		},
+		{
 			name: "a new node that was asked for has its old one go", policy: noderoll.Policy{MaxSurge: 1},
 			nodes: "a v1.36.0\n b v1.36.0: web-1\n n v1.37.2 for=b",
 			want: `cordon node a

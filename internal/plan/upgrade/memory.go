@@ -17,17 +17,17 @@ const freshness = 10 * time.Minute
 // known, nothing can be told from it.
 func begun(in Input, to fleet.Version) bool {
 	p := pass{to: to}
-	if in.Memory.started(p, Bake) || in.Memory.started(p, Nodes) {
+	if in.Memory.started(p, Nodes) {
 		return true
 	}
 	record := in.Memory.record(p, ControlPlane)
 	if record.Entered.IsZero() {
 		return false
 	}
-	op, found := operation(in.Cluster, "")
-	underWay := found && (op.Phase == fleet.Running || op.Token == token(in, p, "control-plane"))
+	op, _ := operation(in.Cluster, "")
+	shown := op.Token == token(in, p, "control-plane")
 	cp := in.Cluster.ControlPlane.Oldest
-	return underWay || cp.IsZero() || in.Cluster.Reaches(cp, to) || in.Now.Sub(record.Entered) < freshness
+	return shown || cp.IsZero() || in.Cluster.Reaches(cp, to) || in.Now.Sub(record.Entered) < freshness
 }
 
 // current leaves out what does not hold any more: what was passed before a

@@ -133,6 +133,11 @@ func TestMemory(t *testing.T) {
 			want:      "v1.37.2 Settle 0s",
 		},
 		{
+			name:      "so is a bake, where somebody has taken the control plane back since",
+			situation: situation{from: "v1.36.3", memory: "v1.37.2 ControlPlane 13m 12m\n v1.37.2 Bake 12m"},
+			want:      "v1.37.2 Settle 0s",
+		},
+		{
 			name:      "a pass that is behind is not",
 			situation: situation{from: "v1.35.1", controlPlane: "v1.36.3", nodes: "v1.35.1", memory: "v1.36.3 Settle 2h 1h\n v1.36.3 ControlPlane 1h 1h", bake: -1},
 			want:      "v1.36.3 Settle 2h0m0s 1h0m0s\n v1.36.3 ControlPlane 1h0m0s 1h0m0s\n v1.37.2 Settle 0s",

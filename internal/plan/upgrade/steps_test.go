@@ -237,7 +237,17 @@ func TestPreflightIsClosed(t *testing.T) {
 				again in 30s`,
 		},
 		{
-			name: "one that runs is",
+			name: "nor is one of somebody else that runs",
+			situation: situation{
+				from: "v1.36.3", settle: -1, memory: passed("10m"), operations: []fleet.Operation{running("", "v1.36.6")},
+			},
+			want: `Preflight v1.37.2
+				finding NothingUnderWay: operation op-7 is under way
+				PreflightBlocked: operation op-7 is under way
+				again in 15s`,
+		},
+		{
+			name: "our own that runs is",
 			situation: situation{
 				from: "v1.36.3", memory: passed("1h"), operations: []fleet.Operation{running(token("v1.37.2"), "v1.37.2")},
 			},
