@@ -8,17 +8,16 @@ type Code string
 
 // Reasons why a member's upgrade does not start.
 const (
-	AtRelease    Code = "AtRelease"    // nothing to do
-	InFlight     Code = "InFlight"     // its upgrade is under way
-	WaveFull     Code = "WaveFull"     // as many as allowed are in flight
-	Halted       Code = "Halted"       // more failures than the fleet tolerates
-	Overlap      Code = "Overlap"      // more than one wave selects it
-	Unobserved   Code = "Unobserved"   // not seen lately: unknown is not healthy
-	NotReady     Code = "NotReady"     // seen, and not healthy
-	EndedFailed  Code = "EndedFailed"  // failed in this revision
-	DoneLately   Code = "DoneLately"   // ended Done less than 24 h ago, and behind again
-	NoRelease    Code = "NoRelease"    // the fleet's release does not exist
-	EndedAborted Code = "EndedAborted" // aborted in this revision
+	AtRelease   Code = "AtRelease"   // nothing to do
+	InFlight    Code = "InFlight"    // its upgrade is under way
+	WaveFull    Code = "WaveFull"    // as many as allowed are in flight
+	Halted      Code = "Halted"      // more failures than the fleet tolerates
+	Overlap     Code = "Overlap"     // more than one wave selects it
+	Unobserved  Code = "Unobserved"  // not seen lately: unknown is not healthy
+	NotReady    Code = "NotReady"    // seen, and not healthy
+	EndedFailed Code = "EndedFailed" // failed in this revision
+	DoneLately  Code = "DoneLately"  // ended Done less than 24 h ago, and behind again
+	NoRelease   Code = "NoRelease"   // the fleet's release does not exist
 )
 
 // Reasons why an upgrade that has begun waits, or what it waits for.
@@ -45,7 +44,6 @@ const (
 	ProviderFault     Code = "ProviderFault"     // the provider refused for good
 	FleetMovedOn      Code = "FleetMovedOn"      // the fleet wants another release
 	MemberGone        Code = "MemberGone"        // its MemberCluster was deleted
-	SkewTooWide       Code = "SkewTooWide"       // kubelets are too old for the next control plane
 	Done              Code = "Done"              // observed at the release, and settled
 	UpgradeFailed     Code = "Failed"            // ended without reaching it
 	UpgradeSuperseded Code = "Superseded"        // ended at a safe point, for another release
