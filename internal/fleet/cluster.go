@@ -100,8 +100,9 @@ const (
 type Budget struct {
 	Namespace, Name string
 	Allowed         int
-	// Desired and Healthy are its counts of pods.
-	Desired, Healthy int
+	// Desired, Healthy and Expected are its counts of pods: how many must be
+	// healthy, how many are, and how many there are to be.
+	Desired, Healthy, Expected int
 }
 
 // Key is the budget's namespace/name.

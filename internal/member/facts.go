@@ -195,6 +195,7 @@ func newGuards(items []policyv1.PodDisruptionBudget) (guards, error) {
 				Namespace: item.Namespace, Name: item.Name,
 				Allowed: int(item.Status.DisruptionsAllowed),
 				Desired: int(item.Status.DesiredHealthy), Healthy: int(item.Status.CurrentHealthy),
+				Expected: int(item.Status.ExpectedPods),
 			},
 		})
 	}

@@ -137,7 +137,7 @@ func TestTerminatingSince(t *testing.T) {
 func budget(namespace, name string, selector *metav1.LabelSelector) policyv1.PodDisruptionBudget {
 	return policyv1.PodDisruptionBudget{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Spec: policyv1.PodDisruptionBudgetSpec{Selector: selector},
-		Status: policyv1.PodDisruptionBudgetStatus{DisruptionsAllowed: 1, DesiredHealthy: 2, CurrentHealthy: 3},
+		Status: policyv1.PodDisruptionBudgetStatus{DisruptionsAllowed: 1, DesiredHealthy: 2, CurrentHealthy: 3, ExpectedPods: 4},
 	}
 }
 
@@ -267,7 +267,7 @@ func TestObserve(t *testing.T) {
 			Nodes:   []fleet.Node{{Name: "a-1", UID: "uid-1", ResourceVersion: "7", Message: "no Ready condition reported"}},
 		}
 		if c.depth == PodsToo {
-			want.Budgets = []fleet.Budget{{Namespace: "shop", Name: "web", Allowed: 1, Desired: 2, Healthy: 3}}
+			want.Budgets = []fleet.Budget{{Namespace: "shop", Name: "web", Allowed: 1, Desired: 2, Healthy: 3, Expected: 4}}
 			want.Nodes[0].Pods = []fleet.Pod{{
 				Namespace: "shop", Name: "web-1", UID: "uid-web-1", Ready: true, Owner: fleet.OwnedByController, Budgets: []string{"shop/web"},
 			}}

@@ -101,7 +101,7 @@ func TestDraining(t *testing.T) {
 			nodes:   "a v1.36.0 ours: web-1#web web-2#web",
 			budgets: []fleet.Budget{budget("web", 3, 2)},
 			want: `evict pod shop/web-1 from a
-				BudgetExhausted: pod shop/web-2 on node a may not be evicted: PodDisruptionBudget shop/web allows no disruption (3 healthy, 2 wanted)`,
+				NodesDraining: moving pods off 1 node(s) of pool a`,
 		},
 		{
 			name:    "budgets pace across nodes",
@@ -109,18 +109,44 @@ func TestDraining(t *testing.T) {
 			budgets: []fleet.Budget{budget("web", 3, 2), budget("db", 3, 2)},
 			want: `evict pod shop/web-1 from a
 				evict pod shop/db-1 from b
-				BudgetExhausted: pod shop/web-2 on node b may not be evicted: PodDisruptionBudget shop/web allows no disruption (3 healthy, 2 wanted)`,
+				NodesDraining: moving pods off 2 node(s) of pool a`,
+		},
+		{
+			name:    "a budget whose pod is leaving will allow another",
+			nodes:   "a v1.36.0 ours: web-1#web~ web-2#web",
+			budgets: []fleet.Budget{budget("web", 2, 2)},
+			want:    "PodTerminating: pod shop/web-1 on node a is terminating",
+		},
+		{
+			name:    "and one whose pods are not all back, as long as others move",
+			nodes:   "a v1.36.0 ours: web-1#web log-1",
+			budgets: []fleet.Budget{{Namespace: "shop", Name: "web", Healthy: 2, Desired: 2, Expected: 3}},
+			want: `evict pod shop/log-1 from a
+				NodesDraining: moving pods off 1 node(s) of pool a`,
+		},
+		{
+			name:    "where nothing moves, they may never come back",
+			nodes:   "a v1.36.0 ours: web-1#web",
+			budgets: []fleet.Budget{{Namespace: "shop", Name: "web", Healthy: 2, Desired: 2, Expected: 3}},
+			want:    "BudgetExhausted: pod shop/web-1 on node a may not be evicted: PodDisruptionBudget shop/web allows no disruption (2 of 3 healthy, 2 wanted)",
+		},
+		{
+			name:    "a budget that all its pods cannot satisfy is told at once, whatever else moves",
+			nodes:   "a v1.36.0 ours: web-1#web db-1#db",
+			budgets: []fleet.Budget{budget("web", 2, 2), budget("db", 3, 2)},
+			want: `evict pod shop/db-1 from a
+				BudgetExhausted: pod shop/web-1 on node a may not be evicted: PodDisruptionBudget shop/web allows no disruption (2 of 2 healthy, 2 wanted)`,
 		},
 		{
 			name:    "a budget that allows nothing",
 			nodes:   "a v1.36.0 ours: web-1#web",
 			budgets: []fleet.Budget{budget("web", 1, 1)},
-			want:    "BudgetExhausted: pod shop/web-1 on node a may not be evicted: PodDisruptionBudget shop/web allows no disruption (1 healthy, 1 wanted)",
+			want:    "BudgetExhausted: pod shop/web-1 on node a may not be evicted: PodDisruptionBudget shop/web allows no disruption (1 of 1 healthy, 1 wanted)",
 		},
 		{
 			name:  "a budget that was not seen allows nothing",
 			nodes: "a v1.36.0 ours: web-1#web",
-			want:  "BudgetExhausted: pod shop/web-1 on node a may not be evicted: PodDisruptionBudget shop/web allows no disruption (0 healthy, 0 wanted)",
+			want:  "BudgetExhausted: pod shop/web-1 on node a may not be evicted: PodDisruptionBudget shop/web allows no disruption (0 of 0 healthy, 0 wanted)",
 		},
 		{
 			name:    "a pod that is not Ready takes nothing of its budget",
@@ -142,7 +168,7 @@ func TestDraining(t *testing.T) {
 			nodes:   "a v1.36.0 ours: web-1#web!",
 			budgets: []fleet.Budget{budget("web", 0, 1)},
 			want: `evict pod shop/web-1 from a
-				BudgetExhausted: pod shop/web-1 on node a may not be evicted: PodDisruptionBudget shop/web allows no disruption (0 healthy, 1 wanted)`,
+				BudgetExhausted: pod shop/web-1 on node a may not be evicted: PodDisruptionBudget shop/web allows no disruption (0 of 1 healthy, 1 wanted)`,
 		},
 		{
 			name:    "several budgets: no eviction ever succeeds",
@@ -171,7 +197,7 @@ func TestDraining(t *testing.T) {
 			name:    "what a person must see to comes before what takes time",
 			nodes:   "a v1.36.0 ours: web-1~ web-2#web\n n v1.37.2 sick",
 			budgets: []fleet.Budget{budget("web", 1, 1)},
-			want:    "BudgetExhausted: pod shop/web-2 on node a may not be evicted: PodDisruptionBudget shop/web allows no disruption (1 healthy, 1 wanted)",
+			want:    "BudgetExhausted: pod shop/web-2 on node a may not be evicted: PodDisruptionBudget shop/web allows no disruption (1 of 1 healthy, 1 wanted)",
 		},
 		{
 			name:  "pods of others' nodes stay where they are",
@@ -203,7 +229,7 @@ func TestReasons(t *testing.T) {
 			nodes: "a v1.36.0 ours: web-1#web",
 			want: fleet.Reason{
 				Code: fleet.BudgetExhausted, Object: "poddisruptionbudget shop/web", Since: cordonedAt,
-				Message: "pod shop/web-1 on node a may not be evicted: PodDisruptionBudget shop/web allows no disruption (2 healthy, 2 wanted)",
+				Message: "pod shop/web-1 on node a may not be evicted: PodDisruptionBudget shop/web allows no disruption (2 of 2 healthy, 2 wanted)",
 				Fix:     "bring more of its pods to Ready, or let it allow a disruption: kubectl edit poddisruptionbudget -n shop web",
 			},
 		},

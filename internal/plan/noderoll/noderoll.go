@@ -80,6 +80,9 @@ type roll struct {
 	actions   []plan.Action
 	// waits are reasons met on the way, the most telling first.
 	waits []fleet.Reason
+	// moved tells that pods are on their way out, and moving of which budgets.
+	moved  bool
+	moving map[string]bool
 }
 
 // Decide is one decision for one pool.
@@ -103,7 +106,7 @@ func newRoll(in Input) *roll {
 	if in.Enough.IsZero() {
 		in.Enough = in.Want
 	}
-	r := &roll{Input: in, byStage: map[stage][]fleet.Node{}}
+	r := &roll{Input: in, byStage: map[stage][]fleet.Node{}, moving: map[string]bool{}}
 	for _, node := range in.Pool.Nodes {
 		at := r.stageOf(node)
 		r.byStage[at] = append(r.byStage[at], node)
@@ -183,7 +186,8 @@ func (r *roll) remove() {
 }
 
 // drain asks for evictions on cordoned nodes, exactly as far as the budgets
-// still allow. The API server has the last word.
+// still allow. The API server has the last word. A budget that allows nothing is
+// only worth telling where that will not pass by itself.
 func (r *roll) drain() {
 	allowed := map[string]int{}
 	for _, budget := range r.Budgets {
@@ -199,12 +203,28 @@ func (r *roll) drain() {
 			}
 		}
 	}
+	r.waits = slices.DeleteFunc(r.waits, r.passes)
 }
+
+// passes tells whether a budget that allows nothing will allow something soon:
+// pods of it are on their way out, or others move and not all of its are back.
+func (r *roll) passes(wait fleet.Reason) bool {
+	if wait.Code != fleet.BudgetExhausted {
+		return false
+	}
+	key := strings.TrimPrefix(wait.Object, budgetObject)
+	budget := r.budget(key)
+	return r.moving[key] || (r.moved && budget.Healthy < budget.Expected)
+}
+
+// budgetObject comes before the key of a budget that a reason is about.
+const budgetObject = "poddisruptionbudget "
 
 func (r *roll) evict(node fleet.Node, pod fleet.Pod, allowed map[string]int) fleet.Reason {
 	object := "pod " + pod.Key()
 	switch {
 	case !pod.Terminating.IsZero():
+		r.move(pod)
 		return fleet.Reason{
 			Code: fleet.PodTerminating, Object: object, Since: pod.Terminating,
 			Message: fmt.Sprintf("pod %s on node %s is terminating", pod.Key(), node.Name),
@@ -226,6 +246,9 @@ func (r *roll) evict(node fleet.Node, pod fleet.Pod, allowed map[string]int) fle
 		return r.exhausted(node, pod)
 	}
 	r.actions = append(r.actions, plan.Evict{Namespace: pod.Namespace, Pod: pod.Name, UID: pod.UID, Node: node.Name})
+	if pod.Ready || len(pod.Budgets) == 0 {
+		r.move(pod)
+	}
 	for _, key := range pod.Budgets {
 		if pod.Ready {
 			allowed[key]--
@@ -234,6 +257,14 @@ func (r *roll) evict(node fleet.Node, pod fleet.Pod, allowed map[string]int) fle
 		}
 	}
 	return fleet.Reason{}
+}
+
+// move notes that a pod is on its way out.
+func (r *roll) move(pod fleet.Pod) {
+	r.moved = true
+	for _, key := range pod.Budgets {
+		r.moving[key] = true
+	}
 }
 
 func (r *roll) budget(key string) fleet.Budget {
@@ -250,9 +281,9 @@ func (r *roll) exhausted(node fleet.Node, pod fleet.Pod) fleet.Reason {
 	budget := r.budget(key)
 	namespace, name, _ := strings.Cut(key, "/")
 	return fleet.Reason{
-		Code: fleet.BudgetExhausted, Object: "poddisruptionbudget " + key, Since: node.CordonedAt,
-		Message: fmt.Sprintf("pod %s on node %s may not be evicted: PodDisruptionBudget %s allows no disruption (%d healthy, %d wanted)",
-			pod.Key(), node.Name, key, budget.Healthy, budget.Desired),
+		Code: fleet.BudgetExhausted, Object: budgetObject + key, Since: node.CordonedAt,
+		Message: fmt.Sprintf("pod %s on node %s may not be evicted: PodDisruptionBudget %s allows no disruption (%d of %d healthy, %d wanted)",
+			pod.Key(), node.Name, key, budget.Healthy, budget.Expected, budget.Desired),
 		Fix: fmt.Sprintf("bring more of its pods to Ready, or let it allow a disruption: kubectl edit poddisruptionbudget -n %s %s", namespace, name),
 	}
 }
@@ -271,7 +302,7 @@ func (r *roll) cordon() {
 		case left <= 0:
 			return
 		case node.CordonedBy != "" && node.CordonedBy != r.Upgrade:
-			r.waits = append(r.waits, taken(node, "another upgrade"))
+			r.waits = append(r.waits, Taken(node, "another upgrade"))
 			continue
 		case node.Cordoned: // takes no pods as it is
 		case spare <= 0:
@@ -404,7 +435,7 @@ func (r *roll) forPeople() fleet.Reason {
 	if len(r.actions)+len(r.byStage[joining])+len(r.byStage[draining]) == 0 {
 		for _, node := range r.byStage[settled] {
 			if node.Cordoned {
-				waits = append(waits, taken(node, "somebody else"))
+				waits = append(waits, Taken(node, "somebody else"))
 			}
 		}
 	}
@@ -416,8 +447,8 @@ func (r *roll) forPeople() fleet.Reason {
 	return fleet.Reason{}
 }
 
-// taken is the reason for a node that others cordoned.
-func taken(node fleet.Node, by string) fleet.Reason {
+// Taken is the reason for a node that others cordoned.
+func Taken(node fleet.Node, by string) fleet.Reason {
 	reason := fleet.Reason{
 		Code: fleet.NodeCordoned, Object: "node " + node.Name, Since: node.CordonedAt,
 		Message: fmt.Sprintf("node %s is cordoned by %s", node.Name, by),

@@ -108,7 +108,10 @@ func podOf(text string) fleet.Pod {
 }
 
 func budget(name string, healthy, desired int) fleet.Budget {
-	return fleet.Budget{Namespace: "shop", Name: name, Healthy: healthy, Desired: desired, Allowed: max(0, healthy-desired)}
+	return fleet.Budget{
+		Namespace: "shop", Name: name,
+		Healthy: healthy, Desired: desired, Expected: max(healthy, desired), Allowed: max(0, healthy-desired),
+	}
 }
 
 // input is a pool of the nodes whose template is set already.

@@ -143,7 +143,7 @@ func (c *Cluster) node(m *machine) fleet.Node {
 
 // budget counts as the disruption controller does, except that it is never late.
 func (c *Cluster) budget(w Workload) fleet.Budget {
-	b := fleet.Budget{Namespace: "default", Name: w.Name, Desired: w.Floor}
+	b := fleet.Budget{Namespace: "default", Name: w.Name, Desired: w.Floor, Expected: w.Replicas}
 	for _, p := range c.pods {
 		if p.workload.Name == w.Name && c.healthy(p) {
 			b.Healthy++
