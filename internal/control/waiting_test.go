@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	v1 "refit.dev/refit/api/v1alpha1"
+	"refit.dev/refit/internal/fleet"
 	"refit.dev/refit/internal/provider"
 )
 
@@ -77,19 +78,19 @@ func TestUpgradesHoldWhatMustNeverBe(t *testing.T) {
 	l, c := begin(t)
 	c.fail("UpgradeControlPlane", errors.New("connection reset"))
 	l.ride("eu-1.1", "asked", func(*v1.ClusterUpgrade) bool { return len(c.calls) > 0 })
-	c.machines[0].annotations["refit.dev/undo"] = `{"upgrade":"another","unschedulable":false}`
+	c.ahead = version(t, "v1.37.4") // one of its API servers
 	for range 3 {
 		l.clock.Step(l.move("eu-1.1"))
 	}
 	up := l.upgrade("eu-1.1")
 	why := up.Status.Why
-	if why.Code != "InvariantViolated" || why.Message != "control plane would change while node a-1 is being drained" || conditionsOf(up)["Stalled"] != "True" {
+	if why.Code != "InvariantViolated" || why.Message != "control plane would go back: v1.37.4 → v1.37.2" || conditionsOf(up)["Stalled"] != "True" {
 		t.Errorf("waits for %+v, conditions %v", why, conditions(up.Status.Conditions))
 	}
 	if len(c.calls) != 1 {
 		t.Errorf("called %v nevertheless", c.calls[1:])
 	}
-	clear(c.machines[0].annotations)
+	c.ahead = fleet.Version{}
 	l.ride("eu-1.1", "done", isEnded)
 	if got := ended(l.upgrade("eu-1.1")); got != "Done" {
 		t.Errorf("ended %s, want Done", got)

@@ -50,6 +50,12 @@ func (m Memory) started(p pass, name StepName) bool {
 	return slices.ContainsFunc(m.Records, func(r Record) bool { return r.Hop == p.to && r.Step == name })
 }
 
+// reached tells whether the control plane was seen at the pass's version: its
+// step was left, or the nodes after it were begun.
+func (m Memory) reached(p pass) bool {
+	return !m.record(p, ControlPlane).Finished.IsZero() || m.started(p, Nodes)
+}
+
 // open are the records of a step that was entered and not left, of any pass.
 func (m Memory) open(name StepName) []Record {
 	var list []Record

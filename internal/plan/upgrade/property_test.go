@@ -302,6 +302,43 @@ func TestEveryUpgradeSurvivesCrashesAndLateness(t *testing.T) {
 	})
 }
 
+// TestNoStepGoesBack because an API server falls silent: once the control plane
+// was changed, who watches sees the upgrade wait where it is.
+func TestNoStepGoesBack(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := newRun(t)
+		furthest := upgrade.Step{}
+		for range 2 * r.patience() {
+			if rapid.IntRange(0, 9).Draw(t, "silence") == 0 {
+				r.world.Silence(rapid.IntRange(1, 3).Draw(t, "ticks"))
+			}
+			step := r.turn(calm())
+			if step.Outcome != upgrade.Going {
+				return
+			}
+			if position(step) < position(furthest) {
+				r.fail("goes back from %s/%s to %s/%s", furthest.Hop, furthest.Name, step.Hop, step.Name)
+			}
+			if step.Name != upgrade.Settle && step.Name != upgrade.Preflight {
+				furthest = step
+			}
+			r.help(step.Why)
+			r.world.Tick()
+		}
+	})
+}
+
+// position orders steps by pass and recipe. The Settle at the very end counts as
+// the last Nodes: they are looked at anew as long as it lasts.
+func position(step upgrade.Step) int {
+	names := []upgrade.StepName{upgrade.Settle, upgrade.Preflight, upgrade.ControlPlane, upgrade.Bake, upgrade.Nodes}
+	at := slices.Index(names, step.Name)
+	if slices.ContainsFunc(step.Memory.Records, func(r upgrade.Record) bool { return r.Hop.IsZero() }) {
+		at = len(names) - 1
+	}
+	return 10*step.Hop.Minor + at
+}
+
 // TestSupersededEndsAtASafePoint, whenever it comes.
 func TestSupersededEndsAtASafePoint(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -61,9 +61,14 @@ func controlPlane(in Input, p pass) (Step, bool) {
 	} else if found && op.Phase == fleet.Failed && op.Token == own {
 		return failed(op), false
 	}
+	cordoned, held := cordonedByOther(in)
 	switch {
+	case !cp.Ready && in.Memory.reached(p):
+		return Step{}, true // it was seen there; the steps after it have guards of their own
 	case cp.Oldest.IsZero():
 		return Step{Why: unreachable(cp), Recheck: soon}, false
+	case !in.Cluster.Reaches(cp.Oldest, p.to) && held:
+		return Step{Why: noderoll.Taken(cordoned, "another upgrade"), Recheck: in.Now.Add(pollWaiting)}, false
 	case !in.Cluster.Reaches(cp.Oldest, p.to):
 		return Step{
 			Actions: []plan.Action{plan.UpgradeControlPlane{From: cp.Oldest, To: p.to, Token: own}},
@@ -78,6 +83,17 @@ func controlPlane(in Input, p pass) (Step, bool) {
 	default:
 		return Step{}, true
 	}
+}
+
+// cordonedByOther finds a node that another upgrade has in hand: it came between
+// Preflight and the change.
+func cordonedByOther(in Input) (fleet.Node, bool) {
+	for _, node := range in.Cluster.Nodes() {
+		if node.CordonedBy != "" && node.CordonedBy != in.UID {
+			return node, true
+		}
+	}
+	return fleet.Node{}, false
 }
 
 // bake lets time pass between a control plane that was changed and the nodes.

@@ -188,6 +188,13 @@ func TestControlPlane(t *testing.T) {
 				again in 2s`,
 		},
 		{
+			name:      "a node that another upgrade took after Preflight is waited for",
+			situation: situation{from: "v1.36.3", nodes: "v1.36.3 v1.36.3^", memory: asked},
+			want: `ControlPlane v1.37.2
+				NodeCordoned: node b is cordoned by another upgrade
+				again in 15s`,
+		},
+		{
 			name:      "what an operation is busy with is told",
 			situation: situation{from: "v1.36.3", memory: asked, operations: []fleet.Operation{{ID: "op-7", Token: token("v1.37.2"), To: version("v1.37.2"), Phase: fleet.Running, Message: "etcd snapshot"}}},
 			want: `ControlPlane v1.37.2
@@ -299,6 +306,15 @@ func TestBake(t *testing.T) {
 				again in 1s`,
 		},
 		{
+			name: "does not go back where the API server falls silent",
+			situation: situation{
+				from: "v1.36.3", controlPlane: "unknown", silent: "connection refused", memory: changed + "\n v1.37.2 Bake 6m",
+			},
+			want: `Bake v1.37.2
+				Unhealthy: control plane is not ready: connection refused
+				again in 2s`,
+		},
+		{
 			name: "goes over into nodes", situation: at("5m"),
 			want: `Nodes v1.37.2
 				set template of pool a v1.36.3 → v1.37.2
@@ -342,6 +358,13 @@ func TestNodes(t *testing.T) {
 		{
 			name:      "wait for a silent API server",
 			situation: situation{from: "v1.37.2", controlPlane: "v1.37.2", silent: "connection refused", memory: "v1.37.2 Nodes 5m"},
+			want: `Nodes v1.37.2
+				Unreachable: control plane: connection refused
+				again in 2s`,
+		},
+		{
+			name:      "also for one whose version it does not tell any more",
+			situation: situation{from: "v1.36.3", controlPlane: "unknown", silent: "connection refused", memory: begun},
 			want: `Nodes v1.37.2
 				Unreachable: control plane: connection refused
 				again in 2s`,
