@@ -228,6 +228,12 @@ func refusedForNow(t *testing.T) {
 			c.fail("UpgradeControlPlane", fault, fault, errors.New("connection reset"))
 			l.ride("eu-1.1", "faulted", func(*v1.ClusterUpgrade) bool { return len(c.calls) > 0 })
 			began := c.calls[0].at
+			l.writing = func(object client.Object) error {
+				if why := object.(*v1.ClusterUpgrade).Status.Why; why.Code != "ProviderFault" {
+					t.Errorf("another try is told: %s: %s", why.Code, why.Message)
+				}
+				return nil
+			}
 			var waits []time.Duration
 			for range 2 {
 				waits = append(waits, l.move("eu-1.1"))
@@ -240,6 +246,7 @@ func refusedForNow(t *testing.T) {
 			if diff := cmp.Diff([]time.Duration{40 * time.Second, 5 * time.Second}, waits); diff != "" {
 				t.Errorf("waits: what the provider says, else 5s (-want +got):\n%s", diff)
 			}
+			l.writing = nil
 			if up := l.upgrade("eu-1.1"); up.Status.Refused != nil || isEnded(up) {
 				t.Errorf("refused %v, ended %q", up.Status.Refused, ended(up))
 			}

@@ -82,8 +82,12 @@ func (u *Upgrades) Reconcile(ctx context.Context, key types.NamespacedName) (ctr
 	}
 
 	// Record: what is about to be done is on the object before it is done.
-	before := up.Status.Why
-	if err := u.record(ctx, up, sight.in, step); err != nil {
+	// A fault is told until a try succeeds: another try is no news.
+	told := step
+	if codeOf(up.Status.Why) == string(fleet.ProviderFault) && len(step.Actions) > 0 {
+		told.Why = observe.Reason(up.Status.Why)
+	}
+	if err := u.record(ctx, up, sight.in, told); err != nil {
 		return again(err)
 	}
 	if step.Outcome != upgrade.Going {
@@ -93,7 +97,10 @@ func (u *Upgrades) Reconcile(ctx context.Context, key types.NamespacedName) (ctr
 
 	// Act.
 	if err := u.act(ctx, up, sight, step); err != nil {
-		return u.fault(ctx, up, before, err)
+		return u.fault(ctx, up, err)
+	}
+	if err := u.wait(ctx, up, step.Why); err != nil {
+		return again(err)
 	}
 	return until(step.Recheck, u.Clock.Now()), nil
 }
@@ -238,16 +245,16 @@ func (u *Upgrades) act(ctx context.Context, up *v1.ClusterUpgrade, s sight, step
 	return errors.Join(faults...)
 }
 
-// fault does what the class of a fault asks for. A fault that was there before
-// holds since then, although another try was recorded in between.
-func (u *Upgrades) fault(ctx context.Context, up *v1.ClusterUpgrade, before *v1.Why, cause error) (ctrl.Result, error) {
+// fault does what the class of a fault asks for. One that was there before holds
+// since then.
+func (u *Upgrades) fault(ctx context.Context, up *v1.ClusterUpgrade, cause error) (ctrl.Result, error) {
 	if apierrors.IsConflict(cause) {
 		return again(cause)
 	}
 	fault := provider.AsFault(cause)
 	reason := fleet.Reason{Code: fleet.ProviderFault, Message: cause.Error(), Object: "member " + up.Spec.Member}
-	if codeOf(before) == string(reason.Code) {
-		reason.Since = before.Since.Time
+	if codeOf(up.Status.Why) == string(reason.Code) {
+		reason.Since = up.Status.Why.Since.Time
 	}
 	switch fault.Class {
 	case provider.Stop:
