@@ -88,7 +88,7 @@ func TestBuildWithTheRealGo(t *testing.T) {
 	for key, value := range map[string]string{
 		"GOPROXY": "file://" + proxy, "GOSUMDB": "off", "GOMODCACHE": cache,
 		"GOFLAGS": "-mod=vendor -race", "GO111MODULE": "off", "GOTOOLCHAIN": "go1.4", "GOWORK": "/nowhere/go.work",
-		"GOOS": "plan9", "GOARCH": "mips", "CGO_ENABLED": "1", "GOCACHE": "/nowhere/cache", "GOEXPERIMENT": "nonsense",
+		"GOOS": "plan9", "GOARCH": "mips", "CGO_ENABLED": "1", "GOCACHE": t.TempDir(), "GOEXPERIMENT": "nonsense",
 	} {
 		t.Setenv(key, value)
 	}
