@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,15 +18,21 @@ import (
 )
 
 // Demo wires the demonstration, in a data directory of its own.
-func Demo(ctx context.Context, options cli.DemoOptions) error {
+func Demo(ctx context.Context, options cli.DemoOptions) (err error) {
 	cache, err := kube.DefaultDir()
 	if err != nil {
 		return err
 	}
-	dir := filepath.Join(cache, "demo")
-	if pid, err := hub.Holder(dir); err != nil || pid != 0 {
-		return fmt.Errorf("another demonstration runs (pid %d); wait for its end: %w", pid, err)
+	folder := filepath.Join(cache, "demo")
+	if pid, err := hub.Holder(folder); err == nil && pid != 0 {
+		return fmt.Errorf("another demonstration runs (process %d): wait for its end, or interrupt it with kill -INT %d", pid, pid)
 	}
+	hold, err := hub.Hold(folder)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(folder), hold.Close()) }()
+	dir := filepath.Join(folder, "data")
 	members, err := cli.LocalMembers(dir, os.Stderr)
 	if err != nil {
 		return err

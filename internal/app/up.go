@@ -115,7 +115,11 @@ func openHub(ctx context.Context, options cli.UpOptions) (hubTarget, error) {
 		if err != nil {
 			return hubTarget{}, fmt.Errorf("--kubeconfig %s: %w", options.Kubeconfig, err)
 		}
-		return hubTarget{config: config, kubeconfig: options.Kubeconfig, done: ctx.Done(), stop: func() error { return nil }}, nil
+		hold, err := hub.Hold(options.DataDir)
+		if err != nil {
+			return hubTarget{}, err
+		}
+		return hubTarget{config: config, kubeconfig: options.Kubeconfig, done: ctx.Done(), stop: hold.Close}, nil
 	}
 	// The hub outlives ctx until the loops have ended: Stop ends it.
 	h, err := hub.Start(context.WithoutCancel(ctx), hub.Options{

@@ -30,6 +30,11 @@ one that was killed. Nothing else on the machine is touched.`,
   refit demo --members 1 --nodes 2`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, name := range []string{"data-dir", "kubeconfig", "namespace"} {
+				if cmd.Flag(name).Changed {
+					return fmt.Errorf("--%s: the demonstration has a hub and a folder of its own; leave it out", name)
+				}
+			}
 			options, err := demoOptions(from, to, members, nodes)
 			if err != nil {
 				return err
@@ -53,6 +58,9 @@ func demoOptions(from, to string, members, nodes int) (DemoOptions, error) {
 	}
 	if options.To, ok = fleet.ParseVersion(to); !ok {
 		return options, fmt.Errorf("--to %s: is no version; name one as v1.37.2", to)
+	}
+	if options.From.Major != options.To.Major {
+		return options, fmt.Errorf("--to %s: is another major version than --from %s", to, from)
 	}
 	if !options.From.Less(options.To) {
 		return options, fmt.Errorf("--to %s: is not newer than --from %s", to, from)

@@ -5,14 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"refit.dev/refit/internal/kube"
+	"refit.dev/refit/internal/provider/local"
 )
 
 // endTimeout is how long a hub may take to end: it closes its watches, then etcd.
@@ -108,6 +112,9 @@ is in it. Clusters that are not local are not touched. The binary itself stays.`
 			if !yes {
 				return fmt.Errorf("this removes %s and every local member; say so with --yes", dataDir)
 			}
+			if err := checkOurs(dataDir, app.HubFiles); err != nil {
+				return err
+			}
 			if err := uninstall(cmd, app, dataDir); err != nil || !caches {
 				return err
 			}
@@ -143,7 +150,32 @@ func uninstall(cmd *cobra.Command, app App, dataDir string) error {
 	return remove(dataDir, cmd.OutOrStdout())
 }
 
+// checkOurs guards against a slip of the fingers: a folder that holds something
+// else is not removed.
+func checkOurs(dataDir string, hubFiles []string) error {
+	entries, err := os.ReadDir(dataDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("--data-dir %s: %w; name the folder of a hub", dataDir, err)
+	}
+	for _, entry := range entries {
+		// A file that was being written has a name of its own: .NAME-12345.
+		name, _, _ := strings.Cut(strings.TrimPrefix(entry.Name(), "."), "-")
+		if !slices.Contains(append(hubFiles, local.MembersFolder), name) {
+			return fmt.Errorf("--data-dir %s holds %s, which is not Refit's: nothing was removed; name the folder of a hub, or move that away",
+				dataDir, entry.Name())
+		}
+	}
+	return nil
+}
+
 func remove(folder string, out io.Writer) error {
+	if _, err := os.Stat(folder); errors.Is(err, fs.ErrNotExist) {
+		fmt.Fprintf(out, "%s does not exist\n", folder)
+		return nil
+	}
 	if err := os.RemoveAll(folder); err != nil {
 		return fmt.Errorf("remove %s: %w", folder, err)
 	}

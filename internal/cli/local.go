@@ -204,9 +204,10 @@ func age(since time.Time) string {
 
 func newLocalDeleteCommand(hooks memberHooks) *cobra.Command {
 	return &cobra.Command{
-		Use:   "delete NAME...",
-		Short: "Delete clusters and all that belongs to them",
-		Args:  needName("delete"),
+		Use:     "delete NAME...",
+		Short:   "Delete clusters and all that belongs to them",
+		Example: `  refit local delete dev staging`,
+		Args:    needName("delete"),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			return eachMember(cmd, names, func(members local.Members, name string) error {
 				if err := members.Delete(cmd.Context(), name); err != nil {
@@ -226,9 +227,10 @@ func newLocalDeleteCommand(hooks memberHooks) *cobra.Command {
 
 func newLocalStartCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "start NAME...",
-		Short: "Start clusters that were stopped",
-		Args:  needName("start"),
+		Use:     "start NAME...",
+		Short:   "Start clusters that were stopped",
+		Example: `  refit local start dev staging`,
+		Args:    needName("start"),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			return eachMember(cmd, names, func(members local.Members, name string) error {
 				return members.Start(cmd.Context(), name)
@@ -239,9 +241,10 @@ func newLocalStartCommand() *cobra.Command {
 
 func newLocalStopCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "stop NAME...",
-		Short: "Stop clusters; they keep their data",
-		Args:  needName("stop"),
+		Use:     "stop NAME...",
+		Short:   "Stop clusters; they keep their data",
+		Example: `  refit local stop dev staging`,
+		Args:    needName("stop"),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			return eachMember(cmd, names, func(members local.Members, name string) error {
 				return members.Stop(cmd.Context(), name)

@@ -13,6 +13,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -35,6 +36,8 @@ type App struct {
 	// HubProcess is the pid of the process that runs the hub of a data
 	// directory; 0 where none does.
 	HubProcess func(dataDir string) (int, error)
+	// HubFiles are the names of what a hub has in a data directory.
+	HubFiles []string
 }
 
 // New is the refit command.
@@ -49,9 +52,10 @@ hop, control planes and nodes, and says at every moment why the rest waits.`,
   refit local create one --version v1.36.3 --nodes 4       # a real cluster, on this machine
   kubectl --kubeconfig ~/.local/share/refit/kubeconfig apply -f fleet.yaml
   refit status --watch`,
-		Version:       app.Version,
-		SilenceUsage:  true,
-		SilenceErrors: true,
+		Version:           app.Version,
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return checkFlags(cmd) },
 	}
 	flags := root.PersistentFlags()
 	flags.String("data-dir", defaultDataDir(), "folder of the hub and of local members")
@@ -64,6 +68,20 @@ hop, control planes and nodes, and says at every moment why the rest waits.`,
 		newDemoCommand(app), newVersionCommand(app), newUninstallCommand(app),
 	)
 	return root
+}
+
+// checkFlags looks at the flags that all commands have.
+func checkFlags(cmd *cobra.Command) error {
+	if flag(cmd, "data-dir") == "" {
+		return errors.New("--data-dir is empty; name a folder, or leave it out")
+	}
+	if path := cmd.Flag("kubeconfig"); path.Changed && path.Value.String() == "" {
+		return errors.New("--kubeconfig is empty; name the file of a management cluster, or leave it out for the embedded hub")
+	}
+	if namespace := flag(cmd, "namespace"); len(validation.IsDNS1123Label(namespace)) > 0 {
+		return fmt.Errorf("--namespace %q is no name of a namespace; use at most 63 lower-case letters, digits and inner hyphens", namespace)
+	}
+	return nil
 }
 
 // defaultDataDir follows the XDG base directory specification.

@@ -24,6 +24,10 @@ type machine struct {
 	freeBytes func(dir string) (uint64, error)
 }
 
+func thisMachine() *machine {
+	return &machine{user: os.Geteuid(), access: access, freeBytes: freeBytes}
+}
+
 // checkOwner keeps root from filling somebody's directory with files that they could not read.
 func checkOwner(root string, m *machine) error {
 	info, err := os.Stat(root)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -49,6 +50,24 @@ type writtenBy struct {
 // openDataDir makes sure that a hub can live in root, and takes it. Everything that can be found out without writing
 // is found out before, so that the data of a newer Refit, or of another user, stays as it was.
 func openDataDir(root, version string, m *machine) (dataDir, error) {
+	d, err := take(root, m, checkOwner, checkVersion, checkWritable, checkPrivate, checkSpace)
+	if err != nil {
+		return dataDir{}, err
+	}
+	if err := d.prepare(version); err != nil {
+		return dataDir{}, errors.Join(err, d.lock.Close())
+	}
+	return d, nil
+}
+
+// Hold takes a data directory for this process without starting a hub in it, until what it returns is closed.
+func Hold(root string) (io.Closer, error) {
+	d, err := take(root, thisMachine(), checkOwner, checkVersion, checkWritable, checkPrivate)
+	return d.lock, err
+}
+
+// take makes the directory where there is none, and locks it if all checks say yes.
+func take(root string, m *machine, checks ...func(string, *machine) error) (dataDir, error) {
 	root, err := filepath.Abs(root)
 	if err != nil {
 		return dataDir{}, fmt.Errorf("find data directory %q: %w", root, err)
@@ -56,20 +75,21 @@ func openDataDir(root, version string, m *machine) (dataDir, error) {
 	if err := makeDataDir(root); err != nil {
 		return dataDir{}, err
 	}
-	for _, check := range []func(string, *machine) error{checkOwner, checkVersion, checkWritable, checkPrivate, checkSpace} {
+	for _, check := range checks {
 		if err := check(root, m); err != nil {
 			return dataDir{}, err
 		}
 	}
 	lock, err := takeLock(root)
-	if err != nil {
-		return dataDir{}, err
+	return dataDir{root: root, lock: lock}, err
+}
+
+// Files are the names that a hub's files have in a data directory.
+func Files() []string {
+	return []string{
+		lockFile, versionFile, uidFile, portFile, kubeconfigFile, encryptionFile,
+		pkiDir, etcdDir, runDir, filepath.Dir(logFile),
 	}
-	d := dataDir{root: root, lock: lock}
-	if err := d.prepare(version); err != nil {
-		return dataDir{}, errors.Join(err, d.lock.Close())
-	}
-	return d, nil
 }
 
 // prepare makes the directory what this Refit expects it to be.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"strconv"
 	"time"
 
@@ -199,7 +198,7 @@ func (o Options) withDefaults() Options {
 		o.BindAddress = "127.0.0.1"
 	}
 	if o.machine == nil {
-		o.machine = &machine{user: os.Geteuid(), access: access, freeBytes: freeBytes}
+		o.machine = thisMachine()
 	}
 	return o
 }
@@ -209,7 +208,7 @@ func (o Options) validate() error {
 		return errors.New("data directory is not set: name one with --data-dir")
 	}
 	if ip := net.ParseIP(o.BindAddress); ip == nil || !ip.IsLoopback() {
-		return fmt.Errorf("bind address %q is not a loopback address: the hub serves this machine alone, choose one like 127.0.0.1 with --bind-address", o.BindAddress)
+		return fmt.Errorf("bind address %q is not a loopback address: the hub serves this machine alone, name one like 127.0.0.1", o.BindAddress)
 	}
 	if o.Port < 0 || o.Port > 65535 {
 		return fmt.Errorf("port %s is not between 0 and 65535: choose another with --port", strconv.Itoa(o.Port))

@@ -21,6 +21,9 @@ func takeLock(root string) (*os.File, error) {
 		return nil, fmt.Errorf("lock data directory %q: %w", root, err)
 	}
 	err = tryLock(file)
+	if err == nil && !isAt(file, filepath.Join(root, lockFile)) {
+		err = errors.New("it is being removed")
+	}
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		pid := readPID(file)
 		return nil, errors.Join(fmt.Errorf("data directory %q is in use by process %d: stop that one with refit down, %s", root, pid, elsewhere), file.Close())
@@ -44,6 +47,13 @@ func tryLock(file *os.File) error {
 		time.Sleep(5 * time.Millisecond)
 	}
 	return err
+}
+
+// isAt tells whether an open file still has its name: whoever held the lock before may have removed the directory.
+func isAt(file *os.File, path string) bool {
+	open, err := file.Stat()
+	named, namedErr := os.Stat(path)
+	return err == nil && namedErr == nil && os.SameFile(open, named)
 }
 
 // Holder is the process whose hub lives in the data directory, or 0 if none does.

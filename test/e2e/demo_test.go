@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,7 +21,7 @@ func TestDemoCutShort(t *testing.T) {
 	cache := t.TempDir()
 	linkCaches(t, cache)
 	demo := func() (*exec.Cmd, *bytes.Buffer) {
-		cmd := u.command(t.Context(), "demo", "--members", "1", "--nodes", "2")
+		cmd := exec.CommandContext(t.Context(), u.binary, "demo", "--members", "1", "--nodes", "2")
 		cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+cache)
 		out := &bytes.Buffer{}
 		cmd.Stdout, cmd.Stderr = out, out
@@ -40,11 +41,14 @@ func TestDemoCutShort(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		running := filepath.Join(folder, "local", "demo-1", "kubeconfig")
+		running := filepath.Join(folder, "data", "local", "demo-1", "kubeconfig")
 		eventually(t, 3*time.Minute, "the demonstration's cluster is being made", func() (bool, string) {
 			_, err := os.Stat(running)
 			return err == nil, out.String()
 		})
+		if second, told := demo(); second.Run() == nil || !strings.Contains(told.String(), fmt.Sprintf("another demonstration runs (process %d)", cmd.Process.Pid)) {
+			t.Errorf("a second one beside the first says: %s", told)
+		}
 		_ = cmd.Process.Signal(cut.signal)
 		if err := cmd.Wait(); err == nil {
 			t.Errorf("%s: exit 0", cut.name)

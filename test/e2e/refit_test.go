@@ -46,6 +46,7 @@ const namespace = "refit"
 type user struct {
 	t       testing.TB
 	dataDir string
+	home    string // of kubectl: its discovery cache is there
 	binary  string
 	kubectl string
 }
@@ -67,7 +68,7 @@ func newUser(tb testing.TB) *user {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	u := &user{t: tb, dataDir: tb.TempDir(), binary: binary, kubectl: filepath.Join(folder, "kubectl")}
+	u := &user{t: tb, dataDir: tb.TempDir(), home: tb.TempDir(), binary: binary, kubectl: filepath.Join(folder, "kubectl")}
 	tb.Cleanup(func() {
 		if tb.Failed() {
 			u.keepLogs()
@@ -118,7 +119,7 @@ func (u *user) mustIn(ctx context.Context, args ...string) string {
 func (u *user) kube(stdin string, args ...string) (string, error) {
 	cmd := exec.CommandContext(u.t.Context(), u.kubectl, append([]string{"--kubeconfig", u.kubeconfig()}, args...)...)
 	cmd.Stdin = strings.NewReader(stdin)
-	cmd.Env = append(os.Environ(), "HOME="+u.dataDir) // its discovery cache goes with the data directory
+	cmd.Env = append(os.Environ(), "HOME="+u.home)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

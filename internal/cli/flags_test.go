@@ -1,0 +1,224 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "refit.dev/refit/api/v1alpha1"
+	"refit.dev/refit/internal/observe"
+)
+
+// unreached is an app none of whose parts may be called.
+func unreached(t *testing.T) App {
+	return App{
+		Version: "v0.0.0-test",
+		Up: func(context.Context, UpOptions) error {
+			t.Error("a hub was started")
+			return nil
+		},
+		Demo: func(context.Context, DemoOptions) error {
+			t.Error("a demonstration was started")
+			return nil
+		},
+		HubProcess: func(string) (int, error) { return 0, nil },
+		HubFiles:   []string{"lock", "version"},
+	}
+}
+
+// refit runs a command line as app.Main does.
+func refit(t *testing.T, app App, args ...string) (string, error) {
+	t.Helper()
+	root := New(app)
+	var out bytes.Buffer
+	root.SetOut(&out)
+	root.SetErr(&out)
+	root.SetArgs(args)
+	err := root.ExecuteContext(t.Context())
+	return out.String(), err
+}
+
+// A bad value is one flag's, and what is said of it.
+type badValue struct {
+	flag string // as "up --port"; of the root where there is no command
+	args []string
+	want string
+}
+
+// badValues are what cannot be used, by flag. Numbers that are none and truths
+// that are neither are tried on every flag anyway.
+func badValues(folder string) []badValue {
+	broken, missing := filepath.Join(folder, "broken"), filepath.Join(folder, "missing")
+	return []badValue{
+		{"--data-dir", []string{"up", "--data-dir="}, "--data-dir is empty; name a folder, or leave it out"},
+		{"--data-dir", []string{"up", "--data-dir"}, "flag needs an argument: --data-dir"},
+		{"--data-dir", []string{"status", "--data-dir", folder}, "no hub: " + folder + `/kubeconfig does not exist; start one with "refit up", or name a management cluster with --kubeconfig`},
+		{"--data-dir", []string{"uninstall", "--yes", "--data-dir", folder}, "--data-dir " + folder + " holds broken, which is not Refit's: nothing was removed; name the folder of a hub, or move that away"},
+		{"--data-dir", []string{"uninstall", "--yes", "--data-dir", broken}, "--data-dir " + broken + ": open " + broken + ": not a directory; name the folder of a hub"},
+		{"--kubeconfig", []string{"status", "--kubeconfig="}, "--kubeconfig is empty; name the file of a management cluster, or leave it out for the embedded hub"},
+		{"--kubeconfig", []string{"plan", "--kubeconfig", missing}, "no hub: " + missing + ` does not exist; start one with "refit up", or name a management cluster with --kubeconfig`},
+		{"--kubeconfig", []string{"why", "one", "--kubeconfig", broken}, "read kubeconfig " + broken + ": error loading config file \"" + broken + "\": couldn't get version/kind; json parse error: json: cannot unmarshal string into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }"},
+		{"--namespace", []string{"status", "-n", "A B"}, `--namespace "A B" is no name of a namespace; use at most 63 lower-case letters, digits and inner hyphens`},
+		{"--namespace", []string{"up", "--namespace="}, `--namespace "" is no name of a namespace; use at most 63 lower-case letters, digits and inner hyphens`},
+		{"up --port", []string{"up", "--port", "-1"}, "--port -1: is no port; name one from 1 to 65535, or 0 for any that is free"},
+		{"up --port", []string{"up", "--port", "65536"}, "--port 65536: is no port; name one from 1 to 65535, or 0 for any that is free"},
+		{"uninstall --yes", []string{"uninstall", "--data-dir", folder}, "this removes " + folder + " and every local member; say so with --yes"},
+		{"demo --from", []string{"demo", "--from", "latest"}, "--from latest: is no version; name one as v1.36.3"},
+		{"demo --to", []string{"demo", "--to", "next"}, "--to next: is no version; name one as v1.37.2"},
+		{"demo --to", []string{"demo", "--to", "v1.36.3"}, "--to v1.36.3: is not newer than --from v1.36.3"},
+		{"demo --to", []string{"demo", "--to", "v2.0.0"}, "--to v2.0.0: is another major version than --from v1.36.3"},
+		{"demo --members", []string{"demo", "--members", "0"}, "--members 0: name a number from 1 to 8; each takes some 600 MiB of memory"},
+		{"demo --members", []string{"demo", "--members", "9"}, "--members 9: name a number from 1 to 8; each takes some 600 MiB of memory"},
+		{"demo --nodes", []string{"demo", "--nodes", "1"}, "--nodes 1: name a number from 2 to 50"},
+		{"demo --nodes", []string{"demo", "--nodes", "51"}, "--nodes 51: name a number from 2 to 50"},
+		{"--data-dir", []string{"demo", "--data-dir", folder}, "--data-dir: the demonstration has a hub and a folder of its own; leave it out"},
+		{"--kubeconfig", []string{"demo", "--kubeconfig", "x"}, "--kubeconfig: the demonstration has a hub and a folder of its own; leave it out"},
+		{"--namespace", []string{"demo", "-n", "x"}, "--namespace: the demonstration has a hub and a folder of its own; leave it out"},
+		{"local create --version", []string{"local", "create", "dev", "--version="}, "--version is missing; name a Kubernetes version, such as --version v1.36.3"},
+		{"local create --pools", []string{"local", "create", "dev", "--version", "v1.36.3", "--pools", "a"}, `--pools: pool "a" is not of the form NAME=NODES, such as a=10`},
+		{"local create --label", []string{"local", "create", "dev", "--version", "v1.36.3", "--label", "env"}, `--label "env" is not of the form KEY=VALUE, such as env=prod`},
+		{"kube get --base-url", []string{"kube", "get", "v1.36.3", "--base-url="}, `--base-url: base URL "": write it like https://mirror.example/release`},
+		{"kube export --output", []string{"kube", "export", "v1.36.3", "--output="}, "-o: name the file to write, like: -o refit-kube.tar.gz"},
+	}
+}
+
+// Bad input of every flag is answered with the flag, the value and the fix, and
+// nothing is begun.
+func TestEveryFlagRefuses(t *testing.T) {
+	folder := t.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, "broken"), []byte("no kubeconfig\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	tried := map[string]bool{
+		"plan --fleet": true, "plan --release": true, // see TestWhatIf
+	}
+	for _, bad := range badValues(folder) {
+		tried[bad.flag] = true
+		refuses(t, bad.args, bad.want)
+	}
+	for _, command := range commands(New(unreached(t))) {
+		path := strings.Fields(command.CommandPath())[1:]
+		command.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) { refusesType(t, tried, path, f) })
+		command.PersistentFlags().VisitAll(func(f *pflag.Flag) { refusesType(t, tried, path, f) })
+	}
+	if entries, err := os.ReadDir(folder); err != nil || len(entries) != 1 {
+		t.Errorf("the folder holds %v, %v; want that nothing was written or removed", entries, err)
+	}
+}
+
+// refusesType tries what is not of the flag's type; any text is a text, so that
+// a flag of texts must have been tried by name.
+func refusesType(t *testing.T, tried map[string]bool, path []string, f *pflag.Flag) {
+	t.Helper()
+	name := "--" + f.Name
+	if f.Shorthand != "" {
+		name = "-" + f.Shorthand + ", " + name
+	}
+	switch f.Value.Type() {
+	case "bool":
+		refuses(t, append(slices.Clone(path), "--"+f.Name+"=maybe"), fmt.Sprintf(`invalid argument "maybe" for %q flag: strconv.ParseBool: parsing "maybe": invalid syntax`, name))
+	case "int":
+		refuses(t, append(slices.Clone(path), "--"+f.Name+"=many"), fmt.Sprintf(`invalid argument "many" for %q flag: strconv.ParseInt: parsing "many": invalid syntax`, name))
+	default:
+		if key := strings.TrimSpace(strings.Join(path, " ") + " --" + f.Name); !tried[key] {
+			t.Errorf("no bad value of %s is tried", key)
+		}
+	}
+}
+
+func refuses(t *testing.T, args []string, want string) {
+	t.Helper()
+	if out, err := refit(t, unreached(t), args...); err == nil || err.Error() != want {
+		t.Errorf("refit %s\ngot  %v\n%s\nwant %s", strings.Join(args, " "), err, out, want)
+	}
+}
+
+// commands are a command and all below it.
+func commands(root *cobra.Command) []*cobra.Command {
+	all := []*cobra.Command{root}
+	for _, command := range root.Commands() {
+		all = append(all, commands(command)...)
+	}
+	return all
+}
+
+func TestEveryCommandRefusesArguments(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"stauts"}, "unknown command \"stauts\" for \"refit\"\n\nDid you mean this?\n\tstatus\n"},
+		{[]string{"status", "--wach"}, "unknown flag: --wach"},
+		{[]string{"up", "now"}, `unknown command "now" for "refit up"`},
+		{[]string{"down", "now"}, `unknown command "now" for "refit down"`},
+		{[]string{"demo", "now"}, `unknown command "now" for "refit demo"`},
+		{[]string{"plan", "main"}, `unknown command "main" for "refit plan"`},
+		{[]string{"status", "one"}, `unknown command "one" for "refit status"`},
+		{[]string{"uninstall", "now"}, `unknown command "now" for "refit uninstall"`},
+		{[]string{"version", "now"}, `unknown command "now" for "refit version"`},
+		{[]string{"why"}, `refit why wants exactly one MEMBER, not 0; see "refit status"`},
+		{[]string{"why", "one", "two"}, `refit why wants exactly one MEMBER, not 2; see "refit status"`},
+	} {
+		refuses(t, test.args, test.want)
+	}
+}
+
+// Every command that people run has an example in its help, but those that take
+// nothing.
+func TestEveryCommandHasHelp(t *testing.T) {
+	for _, command := range commands(New(unreached(t))) {
+		if command.Hidden || !command.Runnable() || command.HasSubCommands() {
+			continue
+		}
+		takes := command.HasLocalFlags() || strings.Contains(command.Use, " ")
+		if command.Short == "" || (takes && command.Example == "") {
+			t.Errorf("%s: short %q, example %q", command.CommandPath(), command.Short, command.Example)
+		}
+	}
+}
+
+func TestWhatIf(t *testing.T) {
+	hub := func(fleets ...string) observe.Hub {
+		h := observe.Hub{Releases: []v1.Release{{ObjectMeta: metav1.ObjectMeta{Name: "2026.12"}}}}
+		for _, name := range fleets {
+			h.Fleets = append(h.Fleets, v1.Fleet{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1.FleetSpec{Release: "2026.11"}})
+		}
+		return h
+	}
+	for _, test := range []struct {
+		hub            observe.Hub
+		fleet, release string
+		want           string // the releases afterwards, or the error
+	}{
+		{hub("main"), "", "", "2026.11"},
+		{hub("main"), "", "2026.12", "2026.12"},
+		{hub("main", "edge"), "edge", "2026.12", "2026.11 2026.12"},
+		{hub("main"), "main", "", `--fleet main: names the fleet whose release is replaced; add --release`},
+		{hub("main"), "", "2026.13", `--release 2026.13: there is no such release; see "kubectl get releases"`},
+		{hub("main", "edge"), "", "2026.12", "--release 2026.12: there are 2 fleets; name one with --fleet"},
+		{hub(), "", "2026.12", "--release 2026.12: there are 0 fleets; name one with --fleet"},
+		{hub("main"), "edge", "2026.12", `--fleet edge: there is no such fleet; see "kubectl get fleets"`},
+	} {
+		var got []string
+		if err := whatIf(&test.hub, test.fleet, test.release); err != nil {
+			got = append(got, err.Error())
+		} else {
+			for _, f := range test.hub.Fleets {
+				got = append(got, f.Spec.Release)
+			}
+		}
+		if got := strings.Join(got, " "); got != test.want {
+			t.Errorf("--fleet %q --release %q\ngot  %s\nwant %s", test.fleet, test.release, got, test.want)
+		}
+	}
+}
