@@ -22,7 +22,7 @@ var Version = "v0.0.0-dev" //nolint:gochecknoglobals // the linker knows no othe
 func Main(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	root := cli.New(cli.App{Version: Version, Up: Up, Demo: Demo, HubProcess: hub.Holder, HubFiles: hub.Files()})
+	root := cli.New(cli.App{Version: Version, Up: Up, Demo: Demo, HubProcess: hub.Holder, DataFiles: hub.Files()})
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	switch {

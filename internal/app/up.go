@@ -88,7 +88,7 @@ func up(ctx context.Context, options cli.UpOptions, ready func(*rest.Config)) (e
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(options.Out, "hub ready; look at it with: kubectl --kubeconfig %s get refit\n", target.kubeconfig)
+	fmt.Fprintf(options.Out, "hub ready; look at it with: kubectl --kubeconfig %s --namespace %s get refit\n", target.kubeconfig, options.Namespace)
 	ready(target.config)
 	go func() {
 		<-target.done

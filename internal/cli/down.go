@@ -16,7 +16,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"refit.dev/refit/internal/kube"
-	"refit.dev/refit/internal/provider/local"
 )
 
 // endTimeout is how long a hub may take to end: it closes its watches, then etcd.
@@ -112,7 +111,7 @@ is in it. Clusters that are not local are not touched. The binary itself stays.`
 			if !yes {
 				return fmt.Errorf("this removes %s and every local member; say so with --yes", dataDir)
 			}
-			if err := checkOurs(dataDir, app.HubFiles); err != nil {
+			if err := checkOurs(dataDir, app.DataFiles); err != nil {
 				return err
 			}
 			if err := uninstall(cmd, app, dataDir); err != nil || !caches {
@@ -152,7 +151,7 @@ func uninstall(cmd *cobra.Command, app App, dataDir string) error {
 
 // checkOurs guards against a slip of the fingers: a folder that holds something
 // else is not removed.
-func checkOurs(dataDir string, hubFiles []string) error {
+func checkOurs(dataDir string, ours []string) error {
 	entries, err := os.ReadDir(dataDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -163,7 +162,7 @@ func checkOurs(dataDir string, hubFiles []string) error {
 	for _, entry := range entries {
 		// A file that was being written has a name of its own: .NAME-12345.
 		name, _, _ := strings.Cut(strings.TrimPrefix(entry.Name(), "."), "-")
-		if !slices.Contains(append(hubFiles, local.MembersFolder), name) {
+		if !slices.Contains(ours, name) {
 			return fmt.Errorf("--data-dir %s holds %s, which is not Refit's: nothing was removed; name the folder of a hub, or move that away",
 				dataDir, entry.Name())
 		}

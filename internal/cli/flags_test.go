@@ -31,7 +31,7 @@ func unreached(t *testing.T) App {
 			return nil
 		},
 		HubProcess: func(string) (int, error) { return 0, nil },
-		HubFiles:   []string{"lock", "version"},
+		DataFiles:  []string{"lock", "version"},
 	}
 }
 

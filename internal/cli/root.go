@@ -36,8 +36,8 @@ type App struct {
 	// HubProcess is the pid of the process that runs the hub of a data
 	// directory; 0 where none does.
 	HubProcess func(dataDir string) (int, error)
-	// HubFiles are the names of what a hub has in a data directory.
-	HubFiles []string
+	// DataFiles are the names of what Refit has in a data directory.
+	DataFiles []string
 }
 
 // New is the refit command.

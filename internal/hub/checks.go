@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -83,7 +84,7 @@ func checkWritable(root string, m *machine) error {
 }
 
 // checkPrivate guards against a slip of the fingers: --data-dir=/home/me is to become neither private nor full of
-// files. A directory of ours, or an empty one, is made private.
+// files. A directory of ours is made private.
 func checkPrivate(root string, _ *machine) error {
 	info, err := os.Stat(root)
 	if err != nil {
@@ -96,11 +97,8 @@ func checkPrivate(root string, _ *machine) error {
 	if err != nil {
 		return fmt.Errorf("look into data directory %q: %w", root, err)
 	}
-	ours := len(entries) == 0
-	for _, entry := range entries {
-		ours = ours || entry.Name() == versionFile
-	}
-	if !ours {
+	foreign := func(entry fs.DirEntry) bool { return !slices.Contains(Files(), entry.Name()) }
+	if _, err := os.Stat(filepath.Join(root, versionFile)); err != nil && slices.ContainsFunc(entries, foreign) {
 		return fmt.Errorf("data directory %q is open to other users and holds files that are not Refit's: run chmod 700 on it if it may become private, %s", root, elsewhere)
 	}
 	return nil

@@ -27,6 +27,7 @@ const (
 	etcdDir        = "etcd"
 	runDir         = "run"
 	logFile        = "logs/hub.log"
+	membersDir     = "local" // not the hub's
 )
 
 // dataSchema is the layout of a data directory. A Refit that changes it so that older ones would do damage raises it.
@@ -84,11 +85,11 @@ func take(root string, m *machine, checks ...func(string, *machine) error) (data
 	return dataDir{root: root, lock: lock}, err
 }
 
-// Files are the names that a hub's files have in a data directory.
+// Files are the names of all that Refit has in a data directory.
 func Files() []string {
 	return []string{
 		lockFile, versionFile, uidFile, portFile, kubeconfigFile, encryptionFile,
-		pkiDir, etcdDir, runDir, filepath.Dir(logFile),
+		pkiDir, etcdDir, runDir, filepath.Dir(logFile), membersDir,
 	}
 }
 

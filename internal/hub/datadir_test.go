@@ -59,3 +59,20 @@ func TestLockOfARemovedDirectory(t *testing.T) {
 		t.Error("a file that was replaced is taken for the new one")
 	}
 }
+
+// Local members may be older than the hub, and a detached one has a log before it starts: that is no reason to refuse.
+func TestDirectoryOfOursIsMadePrivate(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "local", "one", "cluster.json"), "{}")
+	write(t, filepath.Join(dir, "logs", "up.log"), "")
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := checkPrivate(dir, thisMachine()); err != nil {
+		t.Errorf("checkPrivate = %v", err)
+	}
+	write(t, filepath.Join(dir, "thesis.tex"), "")
+	if err := checkPrivate(dir, thisMachine()); err == nil {
+		t.Error("a directory with a thesis may become private")
+	}
+}

@@ -5,6 +5,7 @@ package e2e
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"io"
 	"os"
@@ -49,6 +50,8 @@ type user struct {
 	home    string // of kubectl: its discovery cache is there
 	binary  string
 	kubectl string
+	// hubConfig is the kubeconfig of a management cluster, where that is the hub.
+	hubConfig string
 }
 
 func newUser(tb testing.TB) *user {
@@ -117,7 +120,7 @@ func (u *user) mustIn(ctx context.Context, args ...string) string {
 
 // kube runs kubectl against the hub.
 func (u *user) kube(stdin string, args ...string) (string, error) {
-	cmd := exec.CommandContext(u.t.Context(), u.kubectl, append([]string{"--kubeconfig", u.kubeconfig()}, args...)...)
+	cmd := exec.CommandContext(u.t.Context(), u.kubectl, append([]string{"--kubeconfig", u.kubeconfig(), "--namespace", namespace}, args...)...)
 	cmd.Stdin = strings.NewReader(stdin)
 	cmd.Env = append(os.Environ(), "HOME="+u.home)
 	out, err := cmd.CombinedOutput()
@@ -133,7 +136,7 @@ func (u *user) mustKube(stdin string, args ...string) string {
 	return out
 }
 
-func (u *user) kubeconfig() string { return filepath.Join(u.dataDir, "kubeconfig") }
+func (u *user) kubeconfig() string { return cmp.Or(u.hubConfig, filepath.Join(u.dataDir, "kubeconfig")) }
 
 // up starts "refit up" and returns when it is ready; it runs until the test
 // ends or the returned process is ended.

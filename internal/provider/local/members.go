@@ -24,8 +24,8 @@ type Members struct {
 	Get controlplane.Get
 }
 
-// MembersFolder is where members lie in a data directory.
-const MembersFolder = "local"
+// membersFolder is where members lie in a data directory.
+const membersFolder = "local"
 
 // Folder is the folder of a member, whether or not it exists. Its path is the
 // same however the data directory is named, for processes are marked with it.
@@ -37,7 +37,7 @@ func (m Members) Folder(name string) string {
 	if real, err := filepath.EvalSymlinks(dir); err == nil {
 		dir = real
 	}
-	return filepath.Join(dir, MembersFolder, name)
+	return filepath.Join(dir, membersFolder, name)
 }
 
 func (m Members) folder(name string) (folder, error) {
@@ -53,7 +53,7 @@ func (m Members) folder(name string) (folder, error) {
 
 // Names lists the members, half-made ones too.
 func (m Members) Names() ([]string, error) {
-	entries, err := os.ReadDir(filepath.Join(m.Dir, MembersFolder))
+	entries, err := os.ReadDir(filepath.Join(m.Dir, membersFolder))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}

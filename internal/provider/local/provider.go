@@ -36,7 +36,7 @@ func (p *Provider) folder(ref provider.Ref) (folder, error) {
 	if err := checkName("name", ref.Name, maxName); err != nil {
 		return "", stop(provider.CodeUnknownCluster, "%w", err)
 	}
-	f := folder(filepath.Join(p.Dir, MembersFolder, ref.Name))
+	f := folder(filepath.Join(p.Dir, membersFolder, ref.Name))
 	if !exists(f.declaration()) {
 		return "", stop(provider.CodeUnknownCluster, "there is no local member %q", ref.Name)
 	}
