@@ -136,7 +136,9 @@ func (u *user) mustKube(stdin string, args ...string) string {
 	return out
 }
 
-func (u *user) kubeconfig() string { return cmp.Or(u.hubConfig, filepath.Join(u.dataDir, "kubeconfig")) }
+func (u *user) kubeconfig() string {
+	return cmp.Or(u.hubConfig, filepath.Join(u.dataDir, "kubeconfig"))
+}
 
 // up starts "refit up" and returns when it is ready; it runs until the test
 // ends or the returned process is ended.

@@ -14,6 +14,7 @@ import (
 	"refit.dev/refit/internal/kube/controlplane"
 	"refit.dev/refit/internal/provider"
 	"refit.dev/refit/internal/provider/local"
+	"refit.dev/refit/internal/witness"
 )
 
 // A control plane goes through two minors in place: it keeps its data, starts
@@ -33,15 +34,18 @@ func TestLocalUpgradeKeepsData(t *testing.T) {
 	}
 	for _, hop := range [][2]string{{v135, v136}, {v136, v137}} {
 		begun := time.Now()
-		probe := probeOutage(t, config)
+		probe, err := witness.StartProbe(t.Context(), config)
+		if err != nil {
+			t.Fatal(err)
+		}
 		w.upgrade(t, "swap", hop[0], hop[1])
 		operation := w.ended(t, "swap")
-		outages, versions := report(probe.stop())
-		t.Logf("%s → %s in %s; the API was away %v", hop[0], hop[1], time.Since(begun).Round(time.Millisecond), outages)
+		probed := probe.Stop()
+		t.Logf("%s → %s in %s; the API was away %v", hop[0], hop[1], time.Since(begun).Round(time.Millisecond), probed.Outages)
 		if operation.Phase != provider.Succeeded {
 			t.Fatalf("operation = %+v, want it to succeed", operation)
 		}
-		if diff := cmp.Diff([]string{hop[0], hop[1]}, versions); diff != "" {
+		if diff := cmp.Diff([]string{hop[0], hop[1]}, probed.Versions); diff != "" {
 			t.Errorf("versions that answered (-want +got):\n%s", diff)
 		}
 		if o := w.observe(t, "swap"); o.ControlPlane.Oldest.String() != hop[1] || !o.ControlPlane.Ready {

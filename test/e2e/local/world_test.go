@@ -8,20 +8,14 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
-	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 
 	"refit.dev/refit/internal/fleet"
 	"refit.dev/refit/internal/kube"
@@ -294,106 +288,4 @@ func eventually(t *testing.T, limit time.Duration, what string, try func() error
 			t.Fatalf("%s: not within %s: %v", what, limit, err)
 		}
 	}
-}
-
-// An outageProbe asks an API server for its version every 20 ms, each time on a
-// new connection, as a new client would.
-type outageProbe struct {
-	cancel context.CancelFunc
-	done   sync.WaitGroup
-
-	mu      sync.Mutex
-	answers []probeAnswer
-}
-
-type probeAnswer struct {
-	at      time.Time
-	version string // empty if it failed
-	err     error
-}
-
-const probeInterval = 20 * time.Millisecond
-
-func probeOutage(t *testing.T, config *rest.Config) *outageProbe {
-	t.Helper()
-	config = rest.CopyConfig(config)
-	config.Timeout = time.Second
-	config.Dial = (&net.Dialer{}).DialContext
-	client, err := rest.HTTPClientFor(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	p := &outageProbe{cancel: cancel}
-	p.done.Go(func() {
-		tick := time.NewTicker(probeInterval)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				answer := ask(ctx, client, config.Host)
-				p.mu.Lock()
-				p.answers = append(p.answers, answer)
-				p.mu.Unlock()
-			}
-		}
-	})
-	return p
-}
-
-func ask(ctx context.Context, client *http.Client, host string) probeAnswer {
-	answer := probeAnswer{at: time.Now()}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, host+"/version", nil)
-	if err != nil {
-		answer.err = err
-		return answer
-	}
-	request.Close = true
-	response, err := client.Do(request)
-	if err != nil {
-		answer.err = err
-		return answer
-	}
-	defer response.Body.Close()
-	var info struct{ GitVersion string }
-	if response.StatusCode != http.StatusOK {
-		answer.err = errors.New(response.Status)
-	} else if answer.err = json.NewDecoder(response.Body).Decode(&info); answer.err == nil {
-		answer.version = info.GitVersion
-	}
-	return answer
-}
-
-// stop ends the probing and answers with what was seen.
-func (p *outageProbe) stop() []probeAnswer {
-	p.cancel()
-	p.done.Wait()
-	return p.answers
-}
-
-// report tells of each stretch of failures, and which versions answered.
-func report(answers []probeAnswer) (outages, versions []string) {
-	var began, last time.Time
-	var why error
-	for _, a := range answers {
-		switch {
-		case a.err != nil && began.IsZero():
-			began, why = last, a.err
-			if last.IsZero() {
-				began = a.at
-			}
-		case a.err == nil && !began.IsZero():
-			outages = append(outages, fmt.Sprintf("%s (first: %v)", a.at.Sub(began).Round(time.Millisecond), why))
-			began = time.Time{}
-		}
-		if a.err == nil {
-			last = a.at
-			if !slices.Contains(versions, a.version) {
-				versions = append(versions, a.version)
-			}
-		}
-	}
-	return outages, versions
 }
