@@ -189,7 +189,7 @@ func TestAnswersThatAreNoErrors(t *testing.T) {
 		want   act.Result
 	}{
 		{evict, apierrors.NewTooManyRequests("the budget", 0), act.Refused},
-		{evict, apierrors.NewNotFound(schema.GroupResource{Resource: "pods"}, "web-1"), act.Accepted},
+		{evict, apierrors.NewNotFound(schema.GroupResource{Resource: "pods"}, "web-1"), act.Outdated},
 		{cordon, apierrors.NewConflict(nodes, "a-1", errors.New("modified")), act.Outdated},
 		{cordon, apierrors.NewNotFound(nodes, "a-1"), act.Outdated},
 		{restore, apierrors.NewConflict(nodes, "a-1", errors.New("modified")), act.Outdated},

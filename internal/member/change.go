@@ -114,7 +114,8 @@ func (c *Client) patchNode(ctx context.Context, doing, name string, patch nodePa
 }
 
 // Evict asks for one pod's eviction. The API server decides, by the budgets;
-// the grace period is the pod's own. A pod that is gone already is no error.
+// the grace period is the pod's own. Of a pod that is gone, or is another by
+// now, the answer is ErrChanged.
 func (c *Client) Evict(ctx context.Context, namespace, name, uid string) error {
 	err := c.Kube.PolicyV1().Evictions(namespace).Evict(ctx, &policyv1.Eviction{
 		ObjectMeta:    metav1.ObjectMeta{Namespace: namespace, Name: name},
@@ -123,7 +124,7 @@ func (c *Client) Evict(ctx context.Context, namespace, name, uid string) error {
 	doing := fmt.Sprintf("evict pod %s/%s", namespace, name)
 	switch {
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
-		return nil // gone, or another pod by now
+		return fmt.Errorf("%s: %w: %w", doing, ErrChanged, err)
 	case apierrors.IsTooManyRequests(err):
 		return fmt.Errorf("%s: %w", doing, ErrRefusedByBudget)
 	default:

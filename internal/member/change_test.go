@@ -215,14 +215,20 @@ func TestEvict(t *testing.T) {
 		name   string
 		answer error
 		want   string
-		budget bool
+		is     error
 	}{
 		{name: "accepted"},
-		{name: "gone", answer: apierrors.NewNotFound(pods, "web-1")},
-		{name: "another pod of the name", answer: apierrors.NewConflict(pods, "web-1", errors.New("the UID does not match"))},
+		{
+			name: "gone", answer: apierrors.NewNotFound(pods, "web-1"),
+			want: `evict pod shop/web-1: changed since it was observed: pods "web-1" not found`, is: ErrChanged,
+		},
+		{
+			name: "another pod of the name", answer: apierrors.NewConflict(pods, "web-1", errors.New("the UID does not match")),
+			want: `evict pod shop/web-1: changed since it was observed: Operation cannot be fulfilled on pods "web-1": the UID does not match`, is: ErrChanged,
+		},
 		{
 			name: "refused by a budget", answer: apierrors.NewTooManyRequests("it would violate the pod's disruption budget", 0),
-			want: "evict pod shop/web-1: a PodDisruptionBudget does not allow it now", budget: true,
+			want: "evict pod shop/web-1: a PodDisruptionBudget does not allow it now", is: ErrRefusedByBudget,
 		},
 		{
 			name:   "several budgets",
@@ -244,8 +250,8 @@ func TestEvict(t *testing.T) {
 				return true, nil, c.answer
 			})
 			err := s.client().Evict(t.Context(), "shop", "web-1", "uid-1")
-			if got := textOf(err); got != c.want || errors.Is(err, ErrRefusedByBudget) != c.budget {
-				t.Errorf("error is %q, refused by a budget: %t; want %q, %t", got, errors.Is(err, ErrRefusedByBudget), c.want, c.budget)
+			if got := textOf(err); got != c.want || (c.is != nil && !errors.Is(err, c.is)) {
+				t.Errorf("error is %q; want %q, and that it is %v", got, c.want, c.is)
 			}
 			// Of that pod and no other, in its own grace period.
 			want := &policyv1.Eviction{
