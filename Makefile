@@ -31,8 +31,8 @@ test: ## every test that needs Go and gcc only, under the race detector
 e2e: build ## the journeys on real control planes, one at a time, and that they leave nothing behind
 	.ci/e2e
 
-long: ## what takes too long for every change: big seeds, big fleets, everything under the race detector
-	CGO_ENABLED=1 go test -race -tags long -count 1 -timeout 2h ./...
+long: ## what takes too long for every change: more properties, everything under the race detector, benchmarks
+	RAPID_CHECKS=3000 CGO_ENABLED=1 go test -race -tags long -count 1 -timeout 2h ./...
 	CGO_ENABLED=1 go build -race -o bin/refit ./cmd/refit
 	.ci/e2e -tags e2e,long -timeout 4h
 	$(MAKE) bench

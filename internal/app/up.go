@@ -68,6 +68,7 @@ func up(ctx context.Context, options cli.UpOptions, ready func(*rest.Config)) (e
 	}
 	defer func() { err = errors.Join(err, logFile.Close()) }()
 	log := slog.New(slog.NewJSONHandler(logFile, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	ctrl.SetLogger(logr.FromSlogHandler(log.Handler())) // before the first client: it would complain on the terminal
 
 	if err := prepare(ctx, target.config, options.Namespace); err != nil {
 		return err
@@ -204,12 +205,10 @@ func newManager(config *rest.Config, options cli.UpOptions, log *slog.Logger) (c
 	if err != nil {
 		return nil, err
 	}
-	logger := logr.FromSlogHandler(log.Handler())
-	ctrl.SetLogger(logger)
 	config = rest.CopyConfig(config)
 	config.QPS, config.Burst = 100, 200 // our own hub, or one that we share with few
 	manager, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme: scheme, Logger: logger,
+		Scheme: scheme, Logger: logr.FromSlogHandler(log.Handler()),
 		Metrics:                       server.Options{BindAddress: "0"},
 		Cache:                         cache.Options{DefaultNamespaces: map[string]cache.Config{options.Namespace: {}}},
 		LeaderElection:                options.Kubeconfig != "",
