@@ -87,7 +87,7 @@ func (u *user) detach() int {
 // seen in the member and in the management cluster.
 func TestManagementCluster(t *testing.T) {
 	owner := newUser(t)
-	owner.must("local", "create", "management", "--version", v137, "--nodes", "0")
+	owner.must("local", "create", "management", "--version", v135, "--nodes", "0") // the oldest that is supported
 	u := newUser(t)
 	u.hubConfig = strings.TrimSpace(owner.must("local", "kubeconfig", "management"))
 	onHub := func(args ...string) []string { return append(args, "--kubeconfig", u.hubConfig) }
