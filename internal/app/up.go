@@ -77,13 +77,15 @@ func up(ctx context.Context, options cli.UpOptions, ready func(*rest.Config)) (e
 	if err != nil {
 		return err
 	}
-	if err := members.StartAll(ctx); err != nil {
+	registry, err := newRegistry(target.config, options, members)
+	if err != nil {
 		return err
 	}
-	if err := register(ctx, target.config, options.Namespace, members); err != nil {
+	if err := registry.begin(ctx); err != nil {
 		return err
 	}
-	go keep(ctx, members, log)
+	go start(ctx, members, log)
+	go keep(ctx, members, registry, log)
 
 	manager, err := newManager(target.config, options, log)
 	if err != nil {
@@ -165,30 +167,21 @@ func prepare(ctx context.Context, config *rest.Config, namespace string) error {
 	return nil
 }
 
-// register makes a MemberCluster of every local member that has none.
-func register(ctx context.Context, config *rest.Config, namespace string, members local.Members) error {
-	c, err := newClient(config)
-	if err != nil {
-		return err
+// start starts the local members. The hub does not wait for them: one may be
+// damaged.
+func start(ctx context.Context, members local.Members, log *slog.Logger) {
+	if err := members.StartAll(ctx); err != nil && ctx.Err() == nil {
+		log.Warn("start local members", "error", err)
 	}
-	all, err := members.List(ctx)
-	if err != nil {
-		return err
-	}
-	for _, m := range all {
-		if err := cli.Register(ctx, c, namespace, m.Name, m.Labels); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
-// keep sees to it that local members run, also after a reboot.
-func keep(ctx context.Context, members local.Members, log *slog.Logger) {
+// keep sees to it that local members run, also after a reboot, and that the hub
+// knows them.
+func keep(ctx context.Context, members local.Members, registry *registry, log *slog.Logger) {
 	ticker := time.NewTicker(keepEvery)
 	defer ticker.Stop()
 	for {
-		if err := members.Keep(ctx); err != nil && ctx.Err() == nil {
+		if err := errors.Join(members.Keep(ctx), registry.add(ctx)); err != nil && ctx.Err() == nil {
 			log.Warn("keep local members running", "error", err)
 		}
 		select {

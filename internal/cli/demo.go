@@ -30,11 +30,6 @@ one that was killed. Nothing else on the machine is touched.`,
   refit demo --members 1 --nodes 2`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, name := range []string{"data-dir", "kubeconfig", "namespace"} {
-				if cmd.Flag(name).Changed {
-					return fmt.Errorf("--%s: the demonstration has a hub and a folder of its own; leave it out", name)
-				}
-			}
 			options, err := demoOptions(from, to, members, nodes)
 			if err != nil {
 				return err

@@ -117,11 +117,7 @@ is in it. Clusters that are not local are not touched. The binary itself stays.`
 			if err := uninstall(cmd, app, dataDir); err != nil || !caches {
 				return err
 			}
-			cache, err := kube.DefaultDir()
-			if err != nil {
-				return err
-			}
-			return remove(cache, cmd.OutOrStdout())
+			return removeCache(cmd.OutOrStdout())
 		},
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "yes, remove it")
@@ -165,6 +161,21 @@ func checkOurs(dataDir string, ours []string) error {
 		if !slices.Contains(ours, name) {
 			return fmt.Errorf("--data-dir %s holds %s, which is not Refit's: nothing was removed; name the folder of a hub, or move that away",
 				dataDir, entry.Name())
+		}
+	}
+	return nil
+}
+
+// removeCache removes the binaries; a demonstration that is running, and what
+// other tools keep beside them, stays.
+func removeCache(out io.Writer) error {
+	cache, err := kube.DefaultDir()
+	if err != nil {
+		return err
+	}
+	for _, folder := range []string{"kube", kube.Etcd, kube.Kwok} {
+		if err := remove(filepath.Join(cache, folder), out); err != nil {
+			return err
 		}
 	}
 	return nil

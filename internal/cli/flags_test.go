@@ -69,8 +69,12 @@ func badValues(folder string) []badValue {
 		{"--kubeconfig", []string{"why", "one", "--kubeconfig", broken}, "read kubeconfig " + broken + ": error loading config file \"" + broken + "\": couldn't get version/kind; json parse error: json: cannot unmarshal string into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }"},
 		{"--namespace", []string{"status", "-n", "A B"}, `--namespace "A B" is no name of a namespace; use at most 63 lower-case letters, digits and inner hyphens`},
 		{"--namespace", []string{"up", "--namespace="}, `--namespace "" is no name of a namespace; use at most 63 lower-case letters, digits and inner hyphens`},
-		{"up --port", []string{"up", "--port", "-1"}, "--port -1: is no port; name one from 1 to 65535, or 0 for any that is free"},
-		{"up --port", []string{"up", "--port", "65536"}, "--port 65536: is no port; name one from 1 to 65535, or 0 for any that is free"},
+		{"up --port", []string{"up", "--port", "-1"}, "--port -1: is no port; name one from 1 to 65535, or leave it out for the one of the last start"},
+		{"up --port", []string{"up", "--port", "65536"}, "--port 65536: is no port; name one from 1 to 65535, or leave it out for the one of the last start"},
+		{"up --port", []string{"up", "--port", "6443", "--kubeconfig", "x"}, "--port 6443: is of the embedded hub, and --kubeconfig x names another; leave one of them out"},
+		{"uninstall --kubeconfig", []string{"uninstall", "--yes", "--kubeconfig", "x"}, "--kubeconfig: means nothing here: uninstall removes what is on this machine, and nothing of a management cluster; leave it out"},
+		{"plan --release", []string{"plan", "--release="}, "--release is empty; name a release, or leave it out"},
+		{"plan --fleet", []string{"plan", "--release", "x", "--fleet="}, "--fleet is empty; name a fleet, or leave it out"},
 		{"uninstall --yes", []string{"uninstall", "--data-dir", folder}, "this removes " + folder + " and every local member; say so with --yes"},
 		{"demo --from", []string{"demo", "--from", "latest"}, "--from latest: is no version; name one as v1.36.3"},
 		{"demo --to", []string{"demo", "--to", "next"}, "--to next: is no version; name one as v1.37.2"},
@@ -80,9 +84,10 @@ func badValues(folder string) []badValue {
 		{"demo --members", []string{"demo", "--members", "9"}, "--members 9: name a number from 1 to 8; each takes some 600 MiB of memory"},
 		{"demo --nodes", []string{"demo", "--nodes", "1"}, "--nodes 1: name a number from 2 to 50"},
 		{"demo --nodes", []string{"demo", "--nodes", "51"}, "--nodes 51: name a number from 2 to 50"},
-		{"--data-dir", []string{"demo", "--data-dir", folder}, "--data-dir: the demonstration has a hub and a folder of its own; leave it out"},
-		{"--kubeconfig", []string{"demo", "--kubeconfig", "x"}, "--kubeconfig: the demonstration has a hub and a folder of its own; leave it out"},
-		{"--namespace", []string{"demo", "-n", "x"}, "--namespace: the demonstration has a hub and a folder of its own; leave it out"},
+		{"--data-dir", []string{"demo", "--data-dir", folder}, "--data-dir: means nothing here: demo has a hub and a folder of its own; leave it out"},
+		{"--kubeconfig", []string{"demo", "--kubeconfig", "x"}, "--kubeconfig: means nothing here: demo has a hub and a folder of its own; leave it out"},
+		{"--namespace", []string{"demo", "-n", "x"}, "--namespace: means nothing here: demo has a hub and a folder of its own; leave it out"},
+		{"--kubeconfig", []string{"kube", "list", "--kubeconfig", "x"}, "--kubeconfig: means nothing here: kube works on the cache of binaries alone; leave it out"},
 		{"local create --version", []string{"local", "create", "dev", "--version="}, "--version is missing; name a Kubernetes version, such as --version v1.36.3"},
 		{"local create --pools", []string{"local", "create", "dev", "--version", "v1.36.3", "--pools", "a"}, `--pools: pool "a" is not of the form NAME=NODES, such as a=10`},
 		{"local create --label", []string{"local", "create", "dev", "--version", "v1.36.3", "--label", "env"}, `--label "env" is not of the form KEY=VALUE, such as env=prod`},
@@ -99,9 +104,7 @@ func TestEveryFlagRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
-	tried := map[string]bool{
-		"plan --fleet": true, "plan --release": true, // see TestWhatIf
-	}
+	tried := map[string]bool{}
 	for _, bad := range badValues(folder) {
 		tried[bad.flag] = true
 		refuses(t, bad.args, bad.want)

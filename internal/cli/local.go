@@ -242,7 +242,7 @@ func newLocalStartCommand() *cobra.Command {
 func newLocalStopCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "stop NAME...",
-		Short:   "Stop clusters; they keep their data",
+		Short:   "Stop clusters until they, or the hub, are started again; they keep their data",
 		Example: `  refit local stop dev staging`,
 		Args:    needName("stop"),
 		RunE: func(cmd *cobra.Command, names []string) error {

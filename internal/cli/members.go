@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 
@@ -66,29 +67,52 @@ func offers(store *kube.Store) []fleet.Version {
 	return have
 }
 
-// Register makes a local member a MemberCluster of the hub, if it is none.
+// Register makes a local member a MemberCluster of the hub. Where it is one, it
+// gets the labels that it lacks; what people changed stays.
 func Register(ctx context.Context, c client.Client, namespace, name string, labels map[string]string) error {
-	err := c.Create(ctx, &v1.MemberCluster{
+	mc := &v1.MemberCluster{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: labels},
 		Spec:       v1.MemberClusterSpec{Provider: v1.MemberProvider{Local: &v1.LocalProvider{Name: name}}},
-	})
-	if err != nil && !apierrors.IsAlreadyExists(err) {
+	}
+	err := c.Create(ctx, mc)
+	if apierrors.IsAlreadyExists(err) {
+		err = label(ctx, c, client.ObjectKeyFromObject(mc), labels)
+	}
+	if err != nil {
 		return fmt.Errorf("register member %s: %w", name, err)
 	}
 	return nil
 }
 
-// localHooks keep the hub's MemberClusters in step with the local members.
-// Without a hub there is nothing to do now: it registers what it finds when it
-// starts.
+// label adds the labels that a member lacks.
+func label(ctx context.Context, c client.Client, key client.ObjectKey, labels map[string]string) error {
+	mc := &v1.MemberCluster{}
+	if err := c.Get(ctx, key, mc); err != nil {
+		return err
+	}
+	wanted := maps.Clone(labels)
+	maps.Copy(wanted, mc.Labels)
+	if maps.Equal(wanted, mc.Labels) {
+		return nil
+	}
+	mc.Labels = wanted
+	return c.Update(ctx, mc)
+}
+
+// localHooks keep the hub's MemberClusters in step with the local members at
+// once. "refit up" does so too, soon and when it starts: who creates a member
+// need not know which hub it is for.
 func localHooks(root *cobra.Command, app App) memberHooks {
 	return memberHooks{
 		created: func(ctx context.Context, name string, labels map[string]string) error {
 			h, err := connectIfUp(root, app)
-			if h == nil || err != nil {
-				return err
+			if err == nil && h != nil {
+				err = Register(ctx, h.client, h.namespace, name, labels)
 			}
-			return Register(ctx, h.client, h.namespace, name, labels)
+			if flag(root, "kubeconfig") == "" {
+				return nil
+			}
+			return err
 		},
 		deleted: func(ctx context.Context, name string) error {
 			h, err := connectIfUp(root, app)

@@ -26,6 +26,11 @@ planner of the control loop is asked, on what the hub holds now.`,
   refit plan --fleet main --release 2026.12    # what if the release were changed?`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, name := range []string{"release", "fleet"} {
+				if cmd.Flags().Changed(name) && flag(cmd, name) == "" {
+					return fmt.Errorf("--%s is empty; name a %s, or leave it out", name, name)
+				}
+			}
 			hub, err := connect(cmd)
 			if err != nil {
 				return err

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
@@ -70,8 +71,30 @@ hop, control planes and nodes, and says at every moment why the rest waits.`,
 	return root
 }
 
+// meaningless are the flags of all commands that some can do nothing with, and
+// why: what would be ignored in silence is refused.
+func meaningless() map[string]struct {
+	flags []string
+	why   string
+} {
+	return map[string]struct {
+		flags []string
+		why   string
+	}{
+		"demo":      {[]string{"data-dir", "kubeconfig", "namespace"}, "demo has a hub and a folder of its own"},
+		"kube":      {[]string{"data-dir", "kubeconfig", "namespace"}, "kube works on the cache of binaries alone"},
+		"uninstall": {[]string{"kubeconfig", "namespace"}, "uninstall removes what is on this machine, and nothing of a management cluster"},
+	}
+}
+
 // checkFlags looks at the flags that all commands have.
 func checkFlags(cmd *cobra.Command) error {
+	top := strings.Fields(cmd.CommandPath() + " -")[1]
+	for _, name := range meaningless()[top].flags {
+		if cmd.Flag(name).Changed {
+			return fmt.Errorf("--%s: means nothing here: %s; leave it out", name, meaningless()[top].why)
+		}
+	}
 	if flag(cmd, "data-dir") == "" {
 		return errors.New("--data-dir is empty; name a folder, or leave it out")
 	}

@@ -2,15 +2,18 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 )
 
 // UpOptions say what "refit up" runs.
@@ -46,8 +49,12 @@ With --kubeconfig the same loops run against that management cluster instead.`,
   refit up --kubeconfig ~/.kube/management`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if port < 0 || port > 65535 {
-				return fmt.Errorf("--port %d: is no port; name one from 1 to 65535, or 0 for any that is free", port)
+			announce := announcer(flag(cmd, "data-dir"))
+			switch {
+			case port < 0 || port > 65535:
+				return fmt.Errorf("--port %d: is no port; name one from 1 to 65535, or leave it out for the one of the last start", port)
+			case port != 0 && flag(cmd, "kubeconfig") != "":
+				return fmt.Errorf("--port %d: is of the embedded hub, and --kubeconfig %s names another; leave one of them out", port, flag(cmd, "kubeconfig"))
 			}
 			options := UpOptions{
 				DataDir: flag(cmd, "data-dir"), Kubeconfig: flag(cmd, "kubeconfig"), Namespace: flag(cmd, "namespace"),
@@ -72,28 +79,44 @@ const (
 	readyVariable = "REFIT_READY_PIPE"
 )
 
-// announce tells the process that started us, if one waits.
-func announce() {
+// announcer tells the process that started us, if one waits, that we are ready.
+// From then on what we say goes to a log in the data directory, which is ours by
+// then. What we start meanwhile must not inherit the pipe: it would hold it open.
+func announcer(dataDir string) func() {
 	if os.Getenv(readyVariable) == "" {
-		return
+		return func() {}
 	}
+	_ = os.Unsetenv(readyVariable)
+	syscall.CloseOnExec(readyPipe)
 	pipe := os.NewFile(readyPipe, "ready")
-	_, _ = pipe.WriteString("ready\n") // who does not wait any more need not be told
-	_ = pipe.Close()
+	return func() {
+		sayTo(filepath.Join(dataDir, "logs", "up.log"))
+		_, _ = pipe.WriteString("ready\n") // who does not wait any more need not be told
+		_ = pipe.Close()
+	}
+}
+
+// sayTo sends standard output and error to the end of a file.
+func sayTo(path string) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return // they stay where they are: nobody reads it, and nothing breaks
+	}
+	for _, standard := range []int{1, 2} {
+		_ = unix.Dup3(int(file.Fd()), standard, 0)
+	}
+	_ = file.Close()
 }
 
 // upDetached starts the same command in a session of its own, and waits until
-// it says that it is ready.
+// it says that it is ready. Until then its words are kept elsewhere: it has yet
+// to find out whether it may write to the data directory.
 func upDetached(ctx context.Context, options UpOptions) error {
-	logFile := filepath.Join(options.DataDir, "logs", "up.log")
-	if err := os.MkdirAll(filepath.Dir(logFile), 0o700); err != nil {
-		return fmt.Errorf("--data-dir %s: %w", options.DataDir, err)
-	}
-	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	words, err := os.CreateTemp("", "refit-up-*.log")
 	if err != nil {
-		return fmt.Errorf("--data-dir %s: %w", options.DataDir, err)
+		return fmt.Errorf("start the hub: %w", err)
 	}
-	defer func() { _ = log.Close() }()
+	defer func() { _ = errors.Join(words.Close(), os.Remove(words.Name())) }()
 	reader, writer, err := os.Pipe()
 	if err != nil {
 		return fmt.Errorf("start the hub: %w", err)
@@ -109,7 +132,7 @@ func upDetached(ctx context.Context, options UpOptions) error {
 		args = append(args, "--kubeconfig", options.Kubeconfig)
 	}
 	child := exec.Command(self, args...) //nolint:noctx // it outlives this command on purpose
-	child.Stdout, child.Stderr = log, log
+	child.Stdout, child.Stderr = words, words
 	child.ExtraFiles = []*os.File{writer}
 	child.Env = append(os.Environ(), readyVariable+"=1")
 	child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -117,10 +140,10 @@ func upDetached(ctx context.Context, options UpOptions) error {
 		return fmt.Errorf("start the hub: %w", err)
 	}
 	_ = writer.Close()
-	return awaitReady(ctx, options, reader, child, logFile)
+	return awaitReady(ctx, options, reader, child, words.Name())
 }
 
-func awaitReady(ctx context.Context, options UpOptions, reader *os.File, child *exec.Cmd, logFile string) error {
+func awaitReady(ctx context.Context, options UpOptions, reader *os.File, child *exec.Cmd, words string) error {
 	ready := make(chan bool, 1)
 	go func() {
 		n, _ := reader.Read(make([]byte, 16)) // the end of the pipe is the end of the process
@@ -128,15 +151,17 @@ func awaitReady(ctx context.Context, options UpOptions, reader *os.File, child *
 	}()
 	select {
 	case ok := <-ready:
+		text, _ := os.ReadFile(words)
 		if ok {
-			fmt.Fprintf(options.Out, "refit is up (pid %d); stop it with \"refit down\"\n", child.Process.Pid)
+			fmt.Fprintf(options.Out, "%srefit is up (pid %d); stop it with \"refit down\"\n", text, child.Process.Pid)
 			return child.Process.Release()
 		}
-		_ = child.Wait() // its exit is told by its log
-		text, _ := os.ReadFile(logFile)
-		return fmt.Errorf("the hub did not start:\n%s", text)
+		_ = child.Wait() // its exit is told by its words
+		return errors.New(strings.TrimPrefix(strings.TrimSpace(string(text)), "refit: "))
 	case <-time.After(readyTimeout):
-		return fmt.Errorf("the hub (pid %d) is not ready after %s; see %s", child.Process.Pid, readyTimeout, logFile)
+		text, _ := os.ReadFile(words)
+		return fmt.Errorf("the hub (pid %d) is not ready after %s; see %s: %s",
+			child.Process.Pid, readyTimeout, filepath.Join(options.DataDir, "logs"), text)
 	case <-ctx.Done():
 		_ = child.Process.Signal(syscall.SIGTERM) // it was ours to start
 		return ctx.Err()

@@ -5,6 +5,7 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -55,6 +56,12 @@ func TestUpDetached(t *testing.T) {
 	_, stderr, err = u.run("up", "--detach", "--namespace", "A")
 	wantError(t, "a detached hub that cannot start", stderr, err, `--namespace "A"`)
 
+	running := u.detach()
+	_, stderr, err = u.run("up", "--detach")
+	wantError(t, "a second one", stderr, err, "is in use by process", "refit down")
+	if holder := u.must("down", "--keep-members"); !strings.Contains(holder, strconv.Itoa(running)) {
+		t.Errorf("after a second up the first is not the hub any more: %s", holder)
+	}
 	u.detach()
 	u.mustKube("", "get", "release", "2026.11")
 	_, stderr, err = u.run("uninstall")
@@ -66,6 +73,67 @@ func TestUpDetached(t *testing.T) {
 	if _, err := os.Stat(u.dataDir); !os.IsNotExist(err) {
 		t.Errorf("the data directory after uninstall: %v, want it gone", err)
 	}
+}
+
+// A detached hub that cannot start says why, at once, and leaves the folder as it
+// was.
+func TestUpDetachedErrors(t *testing.T) {
+	u := newUser(t)
+	documents := t.TempDir()
+	if err := os.Chmod(documents, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	newer := t.TempDir()
+	for _, file := range []struct{ folder, name, text string }{
+		{documents, "thesis.tex", "something"}, {newer, "version", `{"schema":2,"writtenBy":"v9.9.9"}`},
+	} {
+		if err := os.WriteFile(filepath.Join(file.folder, file.name), []byte(file.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, test := range []struct {
+		what, folder string
+		args, want   []string
+	}{
+		{"somebody's documents", documents, nil, []string{"not Refit's", "--data-dir"}},
+		{"newer data", newer, nil, []string{"v9.9.9", "use the newer Refit"}},
+		{"a kubeconfig that is none", newer, []string{"--kubeconfig", "/nowhere/kubeconfig"}, []string{"--kubeconfig /nowhere/kubeconfig"}},
+	} {
+		other := &user{t: t, binary: u.binary, dataDir: test.folder}
+		begun := time.Now()
+		_, stderr, err := other.run(append([]string{"up", "--detach"}, test.args...)...)
+		wantError(t, test.what, stderr, err, test.want...)
+		if took := time.Since(begun); took > 30*time.Second {
+			t.Errorf("%s: told after %s", test.what, took)
+		}
+		if entries, err := os.ReadDir(test.folder); err != nil || len(entries) != 1 {
+			t.Errorf("%s: the folder holds %v, %v, want what it held", test.what, entries, err)
+		}
+	}
+}
+
+// A local member that is damaged keeps the hub from nothing but itself, and one
+// that was deleted while no hub ran is forgotten.
+func TestUpWithDamagedMembers(t *testing.T) {
+	u := newUser(t)
+	for _, name := range []string{"broken", "sound", "deleted"} {
+		u.must("local", "create", name, "--version", v136, "--nodes", "1", "--label", "env=dev")
+	}
+	u.detach()
+	u.must("down")
+	if err := os.WriteFile(filepath.Join(u.folder("broken"), "cluster.json"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	u.must("local", "delete", "deleted")
+	u.detach()
+	eventually(t, time.Minute, "the sound one is seen", func() (bool, string) {
+		out := u.mustKube("", "get", "members", "sound", "-o", "jsonpath={.status.controlPlane.version} {.metadata.labels.env}")
+		return out == v136+" dev", out
+	})
+	if out := u.mustKube("", "get", "members"); strings.Contains(out, "deleted") {
+		t.Errorf("the deleted member is still registered:\n%s", out)
+	}
+	u.must("local", "delete", "broken")
 }
 
 // detach starts "refit up --detach"; it returns the pid of what it left running.
@@ -95,7 +163,7 @@ func TestManagementCluster(t *testing.T) {
 	process := u.up("--kubeconfig", u.hubConfig)
 	_, stderr, err := u.run(onHub("up")...)
 	wantError(t, "a second one on the same data directory", stderr, err, "is in use by process", "refit down")
-	u.must(onHub("local", "create", "one", "--version", v136, "--nodes", "2", "--label", "env=dev")...)
+	u.must("local", "create", "one", "--version", v136, "--nodes", "2", "--label", "env=dev") // the hub finds it by itself
 	c, _ := u.member("one")
 	before := nodeUIDs(t, c)
 	u.mustKube(strings.ReplaceAll(twoMinors, "2s", "1s"), "apply", "-f", "-")

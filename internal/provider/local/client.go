@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"path/filepath"
 	"time"
 
 	"refit.dev/refit/internal/kube/controlplane/socket"
@@ -59,7 +59,7 @@ func unreachable(f folder, err error) error {
 	case !exists(f.declaration()):
 		return stop(provider.CodeUnknownCluster, "there is no local member in %s", f)
 	case exists(f.stopped()):
-		return &provider.Fault{Class: provider.Wait, Code: provider.CodeUnreachable, After: 10 * time.Second, Err: errors.New("the member is stopped; start it with: refit local start")}
+		return &provider.Fault{Class: provider.Wait, Code: provider.CodeUnreachable, After: 10 * time.Second, Err: fmt.Errorf("the member is stopped; start it with: refit local start %s", filepath.Base(string(f)))}
 	default:
 		return retryLater(provider.CodeUnreachable, fmt.Errorf("the member's supervisor does not answer: %w", err))
 	}

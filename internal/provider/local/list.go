@@ -36,6 +36,22 @@ func (m Members) List(ctx context.Context) ([]Summary, error) {
 	return all, nil
 }
 
+// Declared are the names and labels of the members whose creation got so far as
+// to say what they are.
+func (m Members) Declared() (map[string]map[string]string, error) {
+	names, err := m.Names()
+	if err != nil {
+		return nil, err
+	}
+	declared := map[string]map[string]string{}
+	for _, name := range names {
+		if d, err := folder(m.Folder(name)).load(); err == nil { // what is damaged is for "local list" to tell
+			declared[name] = d.Labels
+		}
+	}
+	return declared, nil
+}
+
 // summary never fails: what is wrong with a member is its status.
 func (m Members) summary(ctx context.Context, name string) Summary {
 	f := folder(m.Folder(name))

@@ -84,7 +84,8 @@ func (m Members) Start(ctx context.Context, name string) error {
 	return m.launch(ctx, f)
 }
 
-// Stop stops a member, which keeps its data. It stays stopped until Start.
+// Stop stops a member, which keeps its data. It stays stopped until Start or
+// StartAll.
 func (m Members) Stop(ctx context.Context, name string) error {
 	f, err := m.folder(name)
 	if err != nil {
