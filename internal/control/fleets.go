@@ -153,6 +153,8 @@ func setFleetConditions(f *v1.Fleet, state rollout.FleetState, now time.Time) {
 	switch {
 	case !state.Halt.IsZero():
 		stalled, code, message = metav1.ConditionTrue, state.Halt.Code, sentence(state.Halt)
+	case members.Total == 0: // a selector with a slip in it must not look like a job done
+		stalled, code, message = metav1.ConditionTrue, fleet.EmptyWave, "no member is selected: see spec.selector, and the labels of the members"
 	case members.Done == members.Total:
 		ready, code, message = metav1.ConditionTrue, fleet.AtRelease, fmt.Sprintf("all %d members at %s", members.Total, f.Spec.Release)
 	default:

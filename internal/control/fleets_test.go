@@ -161,6 +161,14 @@ func countsMembers(t *testing.T) {
 	l = newLoops(t)
 	l.addRelease("2026.11", "v1.37.2")
 	l.addFleet("main", "2026.11", nil)
+	l.decide()
+	checkFleet(t, l, v1.FleetStatus{
+		ObservedGeneration: 1, Revision: 1, Release: release, Waves: []v1.WaveStatus{{Name: "all"}},
+	}, "False", "False", "True", "EmptyWave: no member is selected: see spec.selector, and the labels of the members")
+
+	l = newLoops(t)
+	l.addRelease("2026.11", "v1.37.2")
+	l.addFleet("main", "2026.11", nil)
 	l.addMembers("v1.37.3", "ahead")
 	l.addMembers("v1.36.4", "failed", "running", "waiting-1", "waiting-2")
 	l.addUpgrade(l.fleet("main"), "failed", 1, "Failed")

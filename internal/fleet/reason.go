@@ -18,6 +18,9 @@ const (
 	EndedFailed Code = "EndedFailed" // failed in this revision
 	DoneLately  Code = "DoneLately"  // ended Done less than 24 h ago, and behind again
 	NoRelease   Code = "NoRelease"   // the fleet's release does not exist
+	EmptyWave   Code = "EmptyWave"   // no member is selected
+	NoFleet     Code = "NoFleet"     // no fleet selects it
+	Starting    Code = "Starting"    // it starts, or has, and was not looked at yet
 )
 
 // Reasons why an upgrade that has begun waits, or what it waits for.
@@ -48,6 +51,9 @@ const (
 	UpgradeFailed     Code = "Failed"            // ended without reaching it
 	UpgradeSuperseded Code = "Superseded"        // ended at a safe point, for another release
 )
+
+// Healthy is why a member is Ready: nothing is in the way.
+const Healthy Code = "Healthy"
 
 // Reason says why something does not happen now: a code, a sentence, what is
 // in the way and what to do about it.

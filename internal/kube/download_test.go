@@ -69,6 +69,19 @@ func TestOfficialSources(t *testing.T) {
 	}
 }
 
+// A server that is silent is given up after three seconds, by the stores that
+// users have.
+func TestPatienceWithServers(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	s, err := UserStore(io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.fetch.answer != 3*time.Second {
+		t.Errorf("waits %s for a server, want 3s", s.fetch.answer)
+	}
+}
+
 // A badServer is a release server on which something is wrong with the
 // scheduler, after the API server came through well.
 type badServer struct {

@@ -1,6 +1,7 @@
 package witness
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -37,12 +38,17 @@ type Probed struct {
 // one after it.
 type Outage struct {
 	For time.Duration
+	// Before and After are the versions that answered last before it and first
+	// after it; empty where there was no such answer.
+	Before, After string
 	// Why the first request of it failed.
 	Why error
 }
 
 // String is the outage in words.
-func (o Outage) String() string { return fmt.Sprintf("%s (%v)", o.For.Round(time.Millisecond), o.Why) }
+func (o Outage) String() string {
+	return fmt.Sprintf("%s → %s %s (%v)", cmp.Or(o.Before, "?"), cmp.Or(o.After, "?"), o.For.Round(time.Millisecond), o.Why)
+}
 
 // StartProbe begins to ask. Every request makes a connection of its own, so
 // that none outlives the server that it was made to.
@@ -105,7 +111,7 @@ func (p *Probe) note(now time.Time, version string, err error) {
 		return
 	}
 	if !p.failing.IsZero() {
-		p.seen.Outages = append(p.seen.Outages, Outage{For: now.Sub(p.failing), Why: p.why})
+		p.seen.Outages = append(p.seen.Outages, Outage{For: now.Sub(p.failing), Before: p.version(), After: version, Why: p.why})
 		p.failing = time.Time{}
 	}
 	p.last = now
@@ -120,7 +126,15 @@ func (p *Probe) Stop() Probed {
 	p.cancel()
 	p.done.Wait()
 	if !p.failing.IsZero() {
-		p.seen.Outages = append(p.seen.Outages, Outage{For: time.Since(p.failing), Why: p.why})
+		p.seen.Outages = append(p.seen.Outages, Outage{For: time.Since(p.failing), Before: p.version(), Why: p.why})
 	}
 	return p.seen
+}
+
+// version is the one that answered last.
+func (p *Probe) version() string {
+	if n := len(p.seen.Versions); n > 0 {
+		return p.seen.Versions[n-1]
+	}
+	return ""
 }

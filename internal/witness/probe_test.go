@@ -22,10 +22,10 @@ func TestProbeMeasuresOutages(t *testing.T) {
 		want    string
 	}{
 		{"none", []answer{{20, "v1"}, {40, "v1"}, {60, "v1"}}, "[] [v1]"},
-		{"one", []answer{{20, "v1"}, {40, ""}, {60, ""}, {80, "v2"}}, "[60ms (connection refused)] [v1 v2]"},
-		{"a single failure", []answer{{20, "v1"}, {40, ""}, {60, "v1"}}, "[40ms (connection refused)] [v1]"},
-		{"two", []answer{{20, "v1"}, {40, ""}, {60, "v1"}, {80, ""}, {100, "v2"}}, "[40ms (connection refused) 40ms (connection refused)] [v1 v2]"},
-		{"from the beginning", []answer{{20, ""}, {40, ""}, {60, "v1"}}, "[40ms (connection refused)] [v1]"},
+		{"one", []answer{{20, "v1"}, {40, ""}, {60, ""}, {80, "v2"}}, "[v1 → v2 60ms (connection refused)] [v1 v2]"},
+		{"a single failure", []answer{{20, "v1"}, {40, ""}, {60, "v1"}}, "[v1 → v1 40ms (connection refused)] [v1]"},
+		{"two", []answer{{20, "v1"}, {40, ""}, {60, "v1"}, {80, ""}, {100, "v2"}}, "[v1 → v1 40ms (connection refused) v1 → v2 40ms (connection refused)] [v1 v2]"},
+		{"from the beginning", []answer{{20, ""}, {40, ""}, {60, "v1"}}, "[? → v1 40ms (connection refused)] [v1]"},
 		{"a version that comes back is told again", []answer{{20, "v1"}, {40, "v2"}, {60, "v1"}}, "[] [v1 v2 v1]"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

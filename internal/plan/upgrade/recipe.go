@@ -205,7 +205,7 @@ func failed(op fleet.Operation) Step {
 		Why: fleet.Reason{
 			Code: fleet.OperationFailed, Object: "operation " + op.ID, Since: op.Started,
 			Message: fmt.Sprintf("control plane to %s: %s: %s", op.To, op.Code, op.Message),
-			Fix:     "see the control plane's log, repair it, then set the fleet's release anew",
+			Fix:     "see the control plane's log and repair it; then create a Release of another name, and set the fleet's spec.release to it",
 		},
 	}
 }
