@@ -282,6 +282,25 @@ func TestUpgradesCountEvictions(t *testing.T) {
 	}
 }
 
+// TestUpgradesCountEvictionsOnce: somebody else changes the upgrade between the
+// evictions and the count.
+func TestUpgradesCountEvictionsOnce(t *testing.T) {
+	l, c := begin(t)
+	conflicts, counted := 0, int32(0)
+	l.writing = func(object client.Object) error {
+		if now := object.(*v1.ClusterUpgrade).Status.Evictions.Accepted; now > counted {
+			counted = now
+			conflicts++
+			return l.conflict(object)
+		}
+		return nil
+	}
+	l.ride("eu-1.1", "done", isEnded)
+	if got := l.upgrade("eu-1.1").Status.Evictions.Accepted; got != int32(c.accepted) || conflicts == 0 {
+		t.Errorf("%d evictions counted after %d conflicts, want %d after some", got, conflicts, c.accepted)
+	}
+}
+
 // TestUpgradesRecordFindings: what a preflight finds is told as long as it is so.
 func TestUpgradesRecordFindings(t *testing.T) {
 	l, c := begin(t)

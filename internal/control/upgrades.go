@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/client-go/util/retry"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -224,7 +225,7 @@ func (u *Upgrades) act(ctx context.Context, up *v1.ClusterUpgrade, s sight, step
 	if len(step.Actions) == 0 {
 		return nil
 	}
-	evictions := up.Status.Evictions
+	var evictions v1.Evictions
 	var faults []error
 	for _, action := range step.Actions {
 		if u.Clock.Since(s.in.Now) > intentAge {
@@ -238,11 +239,27 @@ func (u *Upgrades) act(ctx context.Context, up *v1.ClusterUpgrade, s sight, step
 		countEviction(&evictions, action, result)
 		u.Log.Debug("acted", "upgrade", up.Name, "action", action.String(), "result", string(result))
 	}
-	if evictions != up.Status.Evictions {
-		up.Status.Evictions = evictions
-		faults = append(faults, client.IgnoreNotFound(u.Client.Status().Update(ctx, up)))
+	return errors.Join(append(faults, u.addEvictions(ctx, up, evictions))...)
+}
+
+// addEvictions adds what was counted, also where somebody else has changed the
+// upgrade meanwhile: nobody will count it again.
+func (u *Upgrades) addEvictions(ctx context.Context, up *v1.ClusterUpgrade, counted v1.Evictions) error {
+	if counted == (v1.Evictions{}) {
+		return nil
 	}
-	return errors.Join(faults...)
+	first := true
+	return client.IgnoreNotFound(retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		if !first {
+			if err := u.Reader.Get(ctx, client.ObjectKeyFromObject(up), up); err != nil {
+				return err
+			}
+		}
+		first = false
+		up.Status.Evictions.Accepted += counted.Accepted
+		up.Status.Evictions.Refused += counted.Refused
+		return u.Client.Status().Update(ctx, up)
+	}))
 }
 
 // fault does what the class of a fault asks for. One that was there before holds
