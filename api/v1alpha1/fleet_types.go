@@ -33,7 +33,7 @@ type FleetSpec struct {
 	// selector picks the members, by label, in the fleet's namespace. An empty
 	// selector picks all.
 	// +required
-	Selector metav1.LabelSelector `json:"selector"`
+	Selector Selector `json:"selector"`
 	// release is the name of the Release that the members are kept at.
 	// +required
 	// +kubebuilder:validation:MinLength=1

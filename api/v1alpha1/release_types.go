@@ -30,14 +30,14 @@ type ReleaseSpec struct {
 
 // Bundle is the versions that belong together.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.hops) || self.hops.all(minor, self.hops[minor].startsWith('v' + minor + '.'))",message="hops maps a minor to a version of that minor, as in \"1.36\": v1.36.3"
+// +kubebuilder:validation:XValidation:rule="!has(self.hops) || self.hops.all(minor, minor.matches('^[0-9]+[.][0-9]+$') && self.hops[minor].startsWith('v' + minor + '.'))",message="hops maps a minor to a version of that minor, as in \"1.36\": v1.36.3"
 type Bundle struct {
 	// kubernetes is a floor within its minor, as in v1.37.2: a cluster at or
 	// past it has reached the release.
 	// +required
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:XValidation:rule="self.matches('^v[0-9]+[.][0-9]+[.][0-9]+([-+][0-9A-Za-z][-+.0-9A-Za-z]*)?$')",message="kubernetes is a full version, as in v1.37.2"
-	// +kubebuilder:validation:XValidation:rule="!self.matches('-(alpha|beta|rc)[.]')",message="kubernetes is a released version: alpha, beta and rc are not kept compatible"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^v[1-9][0-9]{0,3}([.](0|[1-9][0-9]{0,3})){2}([-+][0-9A-Za-z][-+.0-9A-Za-z]*)?$')",message="kubernetes is a full version, as in v1.37.2: three numbers of at most four digits, without leading zeros, and perhaps a vendor's suffix"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^v[0-9.]+-(alpha|beta|rc)[-+.]*[0-9]')",message="kubernetes is a released version: alpha, beta and rc are not kept compatible"
 	Kubernetes string `json:"kubernetes"`
 	// hops names the patch to pass through, by minor, as in "1.36": v1.36.3.
 	// Without it the lowest patch that the member's provider offers is taken.
@@ -46,10 +46,13 @@ type Bundle struct {
 	Hops map[string]HopVersion `json:"hops,omitempty"`
 }
 
-// HopVersion is a full Kubernetes version that is passed through.
+// HopVersion is a full Kubernetes version that is passed through. Its rules are
+// those of Bundle.kubernetes; testdata/versions.txt holds both to what package
+// fleet reads.
 //
 // +kubebuilder:validation:MaxLength=64
-// +kubebuilder:validation:XValidation:rule="self.matches('^v[0-9]+[.][0-9]+[.][0-9]+([-+][0-9A-Za-z][-+.0-9A-Za-z]*)?$')",message="a hop is a full version, as in v1.36.3"
+// +kubebuilder:validation:XValidation:rule="self.matches('^v[1-9][0-9]{0,3}([.](0|[1-9][0-9]{0,3})){2}([-+][0-9A-Za-z][-+.0-9A-Za-z]*)?$')",message="a hop is a full version, as in v1.36.3: three numbers of at most four digits, without leading zeros, and perhaps a vendor's suffix"
+// +kubebuilder:validation:XValidation:rule="!self.matches('^v[0-9.]+-(alpha|beta|rc)[-+.]*[0-9]')",message="a hop is a released version: alpha, beta and rc are not kept compatible"
 type HopVersion string
 
 // ReleaseStatus is derived from the spec. The Fleets loop is its only writer.

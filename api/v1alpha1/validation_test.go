@@ -2,12 +2,15 @@ package v1alpha1_test
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -42,12 +45,37 @@ kind: ClusterUpgrade
 metadata: {name: payments-eu-1.1, namespace: refit}
 spec: {member: payments-eu-1, release: {name: "2026.11", hash: abc}, fleet: main, fleetUID: u1, revision: 1, wave: all}
 `
+	everyOperator = `
+matchLabels: {env: prod}
+matchExpressions:
+- {key: env, operator: In, values: [prod, ""]}
+- {key: example.com/tier, operator: NotIn, values: [a]}
+- {key: owner, operator: Exists}
+- {key: broken, operator: DoesNotExist, values: []}
+`
 )
+
+// longest is a selector at every bound: the rules must not be too costly for it.
+var longest = fmt.Sprintf("matchExpressions: [%s]", strings.Join(slices.Repeat([]string{fmt.Sprintf(
+	"{key: %s/%s, operator: In, values: [%s]}",
+	strings.Join(slices.Repeat([]string{strings.Repeat("a", 61)}, 4), ".")+".abcde", strings.Repeat("a", 63),
+	strings.Join(slices.Repeat([]string{strings.Repeat("a", 63)}, 64), ", "),
+)}, 16), ", "))
+
+func counted(format string, n int) []string {
+	var texts []string
+	for i := range n {
+		texts = append(texts, fmt.Sprintf(format, i))
+	}
+	return texts
+}
 
 // TestAdmission shows what a real API server admits, and what it refuses and
 // with which words.
 func TestAdmission(t *testing.T) {
 	c := newHub(t)
+	t.Run("versions", func(t *testing.T) { admitVersions(t, c) })
+	t.Run("selectors", func(t *testing.T) { keepSelectors(t, c) })
 	for _, test := range []struct {
 		name, object string
 		// set is a path in the object, and the YAML that stands there.
@@ -68,13 +96,40 @@ func TestAdmission(t *testing.T) {
 		{"a release of a minor", goodRelease, "spec.bundle.kubernetes", "v1.37", "kubernetes is a full version, as in v1.37.2"},
 		{"a release without v", goodRelease, "spec.bundle.kubernetes", "1.37.2", "kubernetes is a full version, as in v1.37.2"},
 		{"a release of a release candidate", goodRelease, "spec.bundle.kubernetes", "v1.37.0-rc.1", "alpha, beta and rc are not kept compatible"},
+		{"a release of an alpha version", goodRelease, "spec.bundle.kubernetes", "v1.37.0-alpha.1", "alpha, beta and rc are not kept compatible"},
+		{"a release of a beta version", goodRelease, "spec.bundle.kubernetes", "v1.37.0-beta.0", "alpha, beta and rc are not kept compatible"},
 		{"a release without kubernetes", goodRelease, "spec.bundle", "{}", "kubernetes: Required value"},
 		{"a hop of another minor", goodRelease, "spec.bundle.hops", `{"1.36": v1.35.4}`, "hops maps a minor to a version of that minor"},
 		{"a hop that is a minor", goodRelease, "spec.bundle.hops", `{"1.36": "v1.36."}`, "a hop is a full version, as in v1.36.3"},
+		{"a hop over a release candidate", goodRelease, "spec.bundle.hops", `{"1.36": v1.36.0-rc.1}`, "a hop is a released version"},
+		{"a hop of a major", goodRelease, "spec.bundle.hops", `{"1": v1.36.3}`, "hops maps a minor to a version of that minor"},
+		{"a hop of a patch", goodRelease, "spec.bundle.hops", `{"1.36.3": v1.36.3}`, "hops maps a minor to a version of that minor"},
+		{"a hop of v and a minor", goodRelease, "spec.bundle.hops", `{"v1.36": v1.36.3}`, "hops maps a minor to a version of that minor"},
 
 		{"a fleet", goodFleet, "", "", ""},
 		{"a fleet without a selector", goodFleet, "spec", `{release: x}`, "spec.selector: Required value"},
 		{"a fleet without a release", goodFleet, "spec.release", `""`, "spec.release"},
+		{"members by a label", goodFleet, "spec.selector", "{matchLabels: {env: prod, example.com/tier: ''}}", ""},
+		{"members by every operator", goodFleet, "spec.selector", everyOperator, ""},
+		{"keys and values of the greatest length", goodFleet, "spec.selector", longest, ""},
+		{"an operator of no selector", goodFleet, "spec.selector", "{matchExpressions: [{key: env, operator: Eq, values: [prod]}]}", `spec.selector.matchExpressions[0].operator: Unsupported value: "Eq": supported values: "In", "NotIn", "Exists", "DoesNotExist"`},
+		{"no operator", goodFleet, "spec.selector", "{matchExpressions: [{key: env}]}", "spec.selector.matchExpressions[0].operator: Required value"},
+		{"In no values", goodFleet, "spec.selector", "{matchExpressions: [{key: env, operator: In}]}", "operators In and NotIn need values: name at least one"},
+		{"NotIn an empty list", goodFleet, "spec.selector", "{matchExpressions: [{key: env, operator: NotIn, values: []}]}", "operators In and NotIn need values: name at least one"},
+		{"Exists with values", goodFleet, "spec.selector", "{matchExpressions: [{key: env, operator: Exists, values: [prod]}]}", "operators Exists and DoesNotExist take no values: remove them"},
+		{"DoesNotExist with values", goodFleet, "spec.selector", "{matchExpressions: [{key: env, operator: DoesNotExist, values: [prod]}]}", "operators Exists and DoesNotExist take no values: remove them"},
+		{"an expression without a key", goodFleet, "spec.selector", "{matchExpressions: [{operator: Exists}]}", "spec.selector.matchExpressions[0].key: Required value"},
+		{"a key that is no label's", goodFleet, "spec.selector", "{matchExpressions: [{key: my env, operator: Exists}]}", "key is a label's key: write one like env or example.com/env"},
+		{"a key with an empty prefix", goodFleet, "spec.selector", "{matchExpressions: [{key: /env, operator: Exists}]}", "key is a label's key: write one like env or example.com/env"},
+		{"a value that is no label's", goodFleet, "spec.selector", "{matchExpressions: [{key: env, operator: In, values: [prod, not prod]}]}", "spec.selector.matchExpressions[0].values[1]: Invalid value: \"not prod\": a label's value has at most 63"},
+		{"a long value", goodFleet, "spec.selector", "{matchExpressions: [{key: env, operator: In, values: [" + strings.Repeat("a", 64) + "]}]}", "may not be more than 63"},
+		{"a label whose key is none", goodFleet, "spec.selector", "{matchLabels: {my env: prod}}", "spec.selector.matchLabels: Invalid value: matchLabels maps label keys to values: write a key like env or example.com/env"},
+		{"a label with a long key", goodFleet, "spec.selector", "{matchLabels: {" + strings.Repeat("a", 64) + ": prod}}", "matchLabels maps label keys to values"},
+		{"a label with an empty key", goodFleet, "spec.selector", "{matchLabels: {'': prod}}", "matchLabels maps label keys to values"},
+		{"a label whose value is none", goodFleet, "spec.selector", "{matchLabels: {env: prod!}}", "spec.selector.matchLabels[env]: Invalid value: \"prod!\": a label's value has at most 63"},
+		{"17 labels", goodFleet, "spec.selector", "{matchLabels: {" + strings.Join(counted("l%d: v", 17), ", ") + "}}", "must have at most 16 items"},
+		{"17 expressions", goodFleet, "spec.selector", "{matchExpressions: [" + strings.Join(counted("{key: l%d, operator: Exists}", 17), ", ") + "]}", "must have at most 16 items"},
+		{"65 values", goodFleet, "spec.selector", "{matchExpressions: [{key: env, operator: In, values: [" + strings.Join(counted("v%d", 65), ", ") + "]}]}", "must have at most 64 items"},
 		{"two waves", goodFleet, "spec.waves", `[{name: a}, {name: b}]`, "must have at most 1 item"},
 		{"no wave", goodFleet, "spec.waves", `[]`, "should have at least 1 items"},
 		{"a nameless wave", goodFleet, "spec.waves", `[{name: ""}]`, "should be at least 1 chars long"},
@@ -84,15 +139,22 @@ func TestAdmission(t *testing.T) {
 		{"101% of a wave at once", goodFleet, "spec.waves", `[{name: a, maxConcurrent: 101%}]`, "maxConcurrent is a number of at least 1, or a percentage from 1% to 100%"},
 		{"a day of settling", goodFleet, "spec.settle", "24h", ""},
 		{"more than a day of settling", goodFleet, "spec.settle", "25h", "settle is between 0s and 24h"},
+		{"settling for no duration", goodFleet, "spec.settle", "soon", "settle is between 0s and 24h"},
 		{"settling backwards", goodFleet, "spec.settle", "-1s", "settle is between 0s and 24h"},
 		{"a week of baking", goodFleet, "spec.bake", "168h", ""},
 		{"more than a week of baking", goodFleet, "spec.bake", "169h", "bake is between 0s and 168h"},
+		{"baking backwards", goodFleet, "spec.bake", "-1s", "bake is between 0s and 168h"},
+		{"baking for no duration", goodFleet, "spec.bake", "soon", "bake is between 0s and 168h"},
 		{"no surge, one unavailable", goodFleet, "spec.nodes", "{maxSurge: 0, maxUnavailable: 1}", ""},
 		{"no surge, none unavailable", goodFleet, "spec.nodes", "{maxSurge: 0}", "no node could ever be replaced"},
 		{"0% of surge, 0% unavailable", goodFleet, "spec.nodes", "{maxSurge: 0%, maxUnavailable: 0%}", "no node could ever be replaced"},
 		{"a negative surge", goodFleet, "spec.nodes", "{maxSurge: -1}", "maxSurge is a number of at least 0"},
 		{"a surge in words", goodFleet, "spec.nodes", "{maxSurge: some}", "maxSurge is a number of at least 0"},
+		{"a pool twice over", goodFleet, "spec.nodes", "{maxSurge: 100%, maxUnavailable: 100%}", ""},
+		{"101% of surge", goodFleet, "spec.nodes", "{maxSurge: 101%}", "maxSurge is a number of at least 0, or a percentage from 0% to 100%"},
 		{"a negative unavailability", goodFleet, "spec.nodes", "{maxUnavailable: -1}", "maxUnavailable is a number of at least 0"},
+		{"an unavailability in words", goodFleet, "spec.nodes", "{maxUnavailable: some}", "maxUnavailable is a number of at least 0"},
+		{"101% unavailable", goodFleet, "spec.nodes", "{maxUnavailable: 101%}", "maxUnavailable is a number of at least 0, or a percentage from 0% to 100%"},
 
 		{"an upgrade", goodUpgrade, "", "", ""},
 		{"an upgrade of another member's name", goodUpgrade, "metadata.name", "payments-eu-2.1", "an upgrade is named <member>.<n>"},
@@ -112,15 +174,22 @@ func TestAdmission(t *testing.T) {
 	}
 }
 
-// TestImmutability shows what cannot be changed once it was created.
+// TestImmutability shows what cannot be changed once it was created, and that
+// the rest of the same object can.
 func TestImmutability(t *testing.T) {
-	c := newHub(t)
+	c, config := startHub(t)
+	t.Run("a fleet that is older than the rules", func(t *testing.T) { writeOlderFleet(t, c, config) })
 	for _, test := range []struct {
 		name, object, path, set, want string
 	}{
 		{"a member's provider", goodMember, "spec.provider.local.name", "other", "a member's provider cannot change"},
+		{"a member's labels", goodMember, "metadata.labels", "{env: prod}", ""},
 		{"a release's bundle", goodRelease, "spec.bundle.kubernetes", "v1.37.3", "a release's bundle never changes"},
+		{"a release's hops", goodRelease, "spec.bundle.hops", "{}", "a release's bundle never changes"},
+		{"a release's annotations", goodRelease, "metadata.annotations", "{why: security}", ""},
 		{"an upgrade's release", goodUpgrade, "spec.release.hash", "other", "an upgrade's spec never changes"},
+		{"an upgrade's wave", goodUpgrade, "spec.wave", "other", "an upgrade's spec never changes"},
+		{"an upgrade's labels", goodUpgrade, "metadata.labels", "{seen: by-me}", ""},
 		{"a fleet's release", goodFleet, "spec.release", `"2026.12"`, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -128,8 +197,12 @@ func TestImmutability(t *testing.T) {
 			if err := c.Create(t.Context(), object); err != nil {
 				t.Fatal(err)
 			}
-			setPath(t, object, test.path, test.set)
-			judgeRefusal(t, c.Update(t.Context(), object), test.want)
+			changed := object.DeepCopy()
+			setPath(t, changed, test.path, test.set)
+			judgeRefusal(t, c.Update(t.Context(), changed), test.want)
+			if err := c.Delete(t.Context(), object); err != nil {
+				t.Fatal(err)
+			}
 		})
 	}
 }
@@ -176,6 +249,13 @@ func judgeRefusal(t *testing.T, err error, want string) {
 // newHub is a real API server with the kinds installed.
 func newHub(t *testing.T) client.Client {
 	t.Helper()
+	c, _ := startHub(t)
+	return c
+}
+
+// startHub is newHub, and how to reach it by other means.
+func startHub(t *testing.T) (client.Client, *rest.Config) {
+	t.Helper()
 	h, err := hub.Start(context.Background(), hub.Options{DataDir: t.TempDir(), Version: "v0.0.0-test"})
 	if err != nil {
 		t.Fatal(err)
@@ -200,7 +280,7 @@ func newHub(t *testing.T) client.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return c, h.Config()
 }
 
 func parse(t *testing.T, text string) *unstructured.Unstructured {

@@ -2,7 +2,11 @@ package fleet_test
 
 import (
 	"cmp"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -136,6 +140,48 @@ func TestIsPreRelease(t *testing.T) {
 		if got := fleet.IsPreRelease(suffix); got != want {
 			t.Errorf("IsPreRelease(%q) = %t; want %t", suffix, got, want)
 		}
+	}
+}
+
+// TestVersionsAsTheAPIServerTakesThem reads the texts that the rules of the API
+// are tested with: whatever the API server admits is a released version here.
+func TestVersionsAsTheAPIServerTakesThem(t *testing.T) {
+	table, err := os.ReadFile(filepath.Join("..", "..", "api", "v1alpha1", "testdata", "versions.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := 0
+	for line := range strings.Lines(string(table)) {
+		quoted, err := strconv.QuotedPrefix(line)
+		if err != nil {
+			continue // a comment, or nothing
+		}
+		rows++
+		text, _ := strconv.Unquote(quoted) // quoted, as was just seen
+		answers := strings.Fields(line[len(quoted):])
+		admission, want := answers[0], answers[1]
+		if got := kindOf(text); got != want {
+			t.Errorf("%q is %s; want %s", text, got, want)
+		}
+		if admission == "admitted" && want != "released" || admission == "pre-release" && want != "pre-release" {
+			t.Errorf("%q is %s, but to the API server it is %s", text, want, admission)
+		}
+	}
+	if rows == 0 {
+		t.Error("the table is empty")
+	}
+}
+
+func kindOf(text string) string {
+	switch v, ok := fleet.ParseVersion(text); {
+	case !ok:
+		return "unreadable"
+	case v.IsZero():
+		return "unknown"
+	case fleet.IsPreRelease(v.Suffix):
+		return "pre-release"
+	default:
+		return "released"
 	}
 }
 

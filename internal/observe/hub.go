@@ -125,7 +125,7 @@ func fleetOf(f *v1.Fleet, hub Hub) rollout.Fleet {
 func selected(f *v1.Fleet, members []v1.MemberCluster) []string {
 	selector, err := metav1.LabelSelectorAsSelector(&f.Spec.Selector)
 	if err != nil {
-		return nil // the API server admits no such selector
+		return nil // older than the rules that refuse it; the fleet says that it selects nobody
 	}
 	var names []string
 	for _, mc := range members {
