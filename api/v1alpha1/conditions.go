@@ -6,7 +6,8 @@ package v1alpha1
 //	Progressing  work is under way; the reason is what it is waiting for or busy with
 //	Stalled      it will not go on by itself: a person must act
 //
-// Reasons are the codes of package fleet; a planner gave them.
+// Reasons are codes of package fleet. Planners give them, and the loops where
+// nothing is planned; docs/reasons.md has a line for each.
 const (
 	ConditionReady       = "Ready"
 	ConditionProgressing = "Progressing"

@@ -73,12 +73,13 @@ type Screen struct {
 	last  map[string]bool
 }
 
-// NewScreen finds out what can be shown on out.
+// NewScreen finds out what can be shown on out. A dumb terminal cannot move its
+// cursor: it is written to as a log is.
 func NewScreen(out io.Writer) *Screen {
 	s := &Screen{out: out, last: map[string]bool{}}
-	if file, ok := out.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+	if file, ok := out.(*os.File); ok && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(file.Fd())) {
 		s.fd, s.tty = int(file.Fd()), true
-		s.color = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+		s.color = os.Getenv("NO_COLOR") == ""
 	}
 	return s
 }
@@ -87,7 +88,7 @@ func NewScreen(out io.Writer) *Screen {
 func (s *Screen) Draw(status view.Status) {
 	style := view.Style{Color: s.color, Now: time.Now()}
 	if !s.tty {
-		s.changes(status.Tree(style))
+		s.changes(status, style)
 		return
 	}
 	height := 0
@@ -103,19 +104,23 @@ func (s *Screen) Draw(status view.Status) {
 		fmt.Fprintf(&frame, "\x1b[%dA\r", s.drawn)
 	}
 	for _, line := range lines {
-		frame.WriteString(line + "\x1b[K\n")
+		// Cleared before, not after: behind a line as wide as the terminal the
+		// cursor is still on the last column, which would be cleared with the rest.
+		frame.WriteString("\x1b[K" + line + "\n")
 	}
 	frame.WriteString("\x1b[J")
 	s.drawn = len(lines)
 	_, _ = io.WriteString(s.out, frame.String()) // a closed terminal ends us by signal
 }
 
-// changes prints the lines that the last picture did not have.
-func (s *Screen) changes(tree string) {
+// changes prints the lines that the last picture did not have. That a reason
+// has held for a second more is no change.
+func (s *Screen) changes(status view.Status, style view.Style) {
 	now := map[string]bool{}
-	for line := range strings.Lines(tree) {
-		now[line] = true
-		if !s.last[line] {
+	timeless := strings.SplitAfter(status.Tree(view.Style{}), "\n") // at no time, nothing has held for long
+	for i, line := range strings.SplitAfter(status.Tree(style), "\n") {
+		now[timeless[i]] = true
+		if !s.last[timeless[i]] {
 			_, _ = io.WriteString(s.out, line) // a closed pipe ends us by signal
 		}
 	}

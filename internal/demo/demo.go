@@ -159,8 +159,8 @@ func (d *Demo) startWorkloads(ctx context.Context, names []string) error {
 	return starting.Wait()
 }
 
-func (d *Demo) watch(ctx context.Context, names []string) (map[string]*witness.Witness, error) {
-	witnesses := map[string]*witness.Witness{}
+func (d *Demo) watch(ctx context.Context, names []string) (map[string]observer, error) {
+	witnesses := map[string]observer{}
 	for _, name := range names {
 		w, err := witness.Watch(ctx, d.Members.Folder(name))
 		if err != nil {

@@ -20,10 +20,13 @@ import (
 	"refit.dev/refit/internal/witness"
 )
 
+// An observer has watched a cluster, and tells what it saw.
+type observer interface{ Stop() witness.Report }
+
 // summarize prints what happened to each cluster, and fails when any of it fell
 // short. Versions, nodes and availability are what the clusters themselves and
 // the witnesses say; only times and evictions are Refit's own account.
-func (d *Demo) summarize(ctx context.Context, c client.Client, witnesses map[string]*witness.Witness) error {
+func (d *Demo) summarize(ctx context.Context, c client.Client, witnesses map[string]observer) error {
 	hub, err := observe.ReadHub(ctx, c, d.Namespace)
 	if err != nil {
 		return err

@@ -104,7 +104,7 @@ func Of(hub observe.Hub, now time.Time) Status {
 	for _, mc := range hub.Members {
 		if !assigned[mc.Name] {
 			member := p.member(mc.Name, Waiting)
-			member.Why = Reason{Code: "NoFleet", Message: "no fleet selects it"}
+			member.Why = Reason{Code: string(fleet.NoFleet), Message: "no fleet selects it"}
 			status.Unassigned = append(status.Unassigned, member)
 		}
 	}
@@ -146,7 +146,7 @@ func (p painter) member(name string, state State) Member {
 	}
 	seen.Why = reasonOf(p.decision.Waiting[name])
 	if seen.Why.Code == "" {
-		seen.Why = Reason{Code: "Starting", Message: "starts now"}
+		seen.Why = Reason{Code: string(fleet.Starting), Message: "starts now"}
 	}
 	up := p.newest(name)
 	if up == nil {
@@ -186,7 +186,7 @@ func reasonOf(r fleet.Reason) Reason {
 func whyOf(up *v1.ClusterUpgrade) Reason {
 	why := up.Status.Why
 	if why == nil {
-		return Reason{Code: "Starting", Message: "not looked at yet"}
+		return Reason{Code: string(fleet.Starting), Message: "not looked at yet"}
 	}
 	return Reason{Code: why.Code, Message: why.Message, Object: why.Object, Fix: why.Fix, Since: why.Since.Time}
 }
