@@ -36,8 +36,9 @@ func newKubeGetCommand() *cobra.Command {
 		Short: "Download Kubernetes, etcd and kwok, or build them",
 		Long: `Get Kubernetes of the given versions, and the etcd and kwok that members run
 beside it. They are downloaded from the official release servers and verified by
-checksum. Where those do not answer within 3 s they are built from the published
-Go modules, which needs Go, 9 GB of disk, and some 6 minutes on two cores.`,
+checksum. Where those do not answer within 3 s, or with anything but the right
+file, they are built from the published Go modules, which needs Go, 9 GB of disk,
+and some 6 minutes on two cores; kwok, of which no checksum is published, always.`,
 		Example: `  refit kube get v1.36.3
   refit kube get v1.35.4 v1.36.3 v1.37.2
   refit kube get v1.36.3 --base-url https://mirror.example/release`,

@@ -109,7 +109,7 @@ func setSeen(status *v1.MemberClusterStatus, cluster fleet.Cluster) {
 // setMemberReady sums up. Not to have been seen is not to be ready.
 func setMemberReady(mc *v1.MemberCluster, cluster fleet.Cluster, err error, now time.Time) {
 	condition := metav1.Condition{
-		Type: v1.ConditionReady, Status: metav1.ConditionTrue, Reason: "Healthy", Message: "healthy",
+		Type: v1.ConditionReady, Status: metav1.ConditionTrue, Reason: string(fleet.Healthy), Message: "healthy",
 		ObservedGeneration: mc.Generation, LastTransitionTime: metav1.NewTime(now),
 	}
 	if err != nil {

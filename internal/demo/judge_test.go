@@ -56,6 +56,10 @@ func TestJudge(t *testing.T) {
 			want: []string{"one: gap in the observation: revision 9 follows 7", "one: gap in the observation: etcd ended the watch"},
 		},
 		{
+			name: "no budget", spoil: func(r *witness.Report) { r.Budgets = nil },
+			want: []string{"one: no budget was seen, so none can have been kept"},
+		},
+		{
 			name: "a broken budget", spoil: func(r *witness.Report) { r.Budgets[0].Lowest = 2 },
 			want: []string{"one: budget default/api saw 2 available, 3 are its floor"},
 		},

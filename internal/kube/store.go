@@ -4,8 +4,8 @@
 // A [Store] is a folder that any number of processes share. [Store.Get] looks
 // there first. What is missing is downloaded from the official release servers
 // and verified by the checksum published beside it; where they cannot be
-// reached it is built from the published Go modules, which takes minutes; and
-// where there is neither network nor Go, [Store.Import] takes it from a file
+// reached, and for kwok, of which no checksum is published, it is built from the
+// published Go modules, which takes minutes; and where there is neither network nor Go, [Store.Import] takes it from a file
 // that [Store.Export] wrote elsewhere.
 //
 // The layout is DIR/kube/v1.36.3/linux-amd64/WAY, with DIR/etcd and DIR/kwok

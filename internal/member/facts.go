@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -80,7 +81,10 @@ func (c *Client) Observe(ctx context.Context, depth Depth) (Facts, error) {
 // yet serve.
 func (c *Client) version(ctx context.Context) (fleet.Version, error) {
 	discovery := c.Kube.Discovery()
-	if _, err := discovery.RESTClient().Get().AbsPath("/readyz").DoRaw(ctx); err != nil {
+	if answer, err := discovery.RESTClient().Get().AbsPath("/readyz").DoRaw(ctx); err != nil {
+		if open := openChecks(string(answer)); len(open) > 0 {
+			return fleet.Version{}, fmt.Errorf("not ready yet: %s", strings.Join(open, ", "))
+		}
 		return fleet.Version{}, wrap("ask /readyz", err)
 	}
 	info, err := discovery.ServerVersion()
@@ -92,6 +96,19 @@ func (c *Client) version(ctx context.Context) (fleet.Version, error) {
 		return fleet.Version{}, fmt.Errorf("ask /version: %q is no version", info.GitVersion)
 	}
 	return version, nil
+}
+
+// openChecks are the checks that /readyz says are not passed, one a line that
+// begins with [-] (https://kubernetes.io/docs/reference/using-api/health-checks/).
+func openChecks(answer string) []string {
+	var open []string
+	for line := range strings.Lines(answer) {
+		if check, ok := strings.CutPrefix(strings.TrimSpace(line), "[-]"); ok {
+			name, _, _ := strings.Cut(check, " ")
+			open = append(open, name)
+		}
+	}
+	return open
 }
 
 func wrap(doing string, err error) error {
