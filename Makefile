@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
-.PHONY: help demo build test e2e long bench lint fmt generate notice cold clean \
+.PHONY: help demo build test e2e long bench lint fmt generate notice mutants cold clean \
 	check-cgo check-notice check-generated check-rules check-tools check-code
 
 # Static, and without the paths of the machine that built it. The same flags serve tests and lint, because
@@ -40,6 +40,9 @@ long: ## what takes too long for every change: more properties, everything under
 bench: build ## the benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
 	go test -tags e2e -run '^$$' -bench . -benchtime 1x ./test/e2e
+
+mutants: ## break the planners in small ways, and list what no test notices; ARGS='-sample 150' is quicker
+	go run -C tools/mutants . -C $(CURDIR) -accepted accepted.txt $(ARGS)
 
 lint: check-cgo check-notice check-generated check-tools check-rules check-code ## everything that is wrong without running it
 
@@ -78,7 +81,9 @@ check-generated:
 
 check-tools:
 	go -C tools/notice test ./...
+	go -C tools/mutants test ./...
 	cd tools/notice && ../run lint golangci-lint run --config ../../.golangci.yml ./...
+	cd tools/mutants && ../run lint golangci-lint run --config ../../.golangci.yml ./...
 	cd tools/rules && ../run lint golangci-lint run --config ../../.golangci.yml ./...
 
 check-rules:

@@ -1,0 +1,3 @@
+module refit.dev/refit/tools/mutants
+
+go 1.26.0
