@@ -17,7 +17,8 @@ import (
 // TestPrinterColumns shows what kubectl get prints of each kind. Every field of
 // a status has a value of its own, so that a column of the wrong one is seen.
 func TestPrinterColumns(t *testing.T) {
-	c, config := startHub(t)
+	config := startHub(t)
+	c := as(t, config, "", "")
 	for _, test := range []struct {
 		name, object, status, path string
 		header                     []string

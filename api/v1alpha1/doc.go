@@ -3,7 +3,8 @@
 // A MemberCluster says how to reach one cluster, a Release what clusters
 // should run, a Fleet which clusters are kept at which release and how change
 // rolls through them; a ClusterUpgrade is one member's move to one release.
-// Spec is people's; each status has one loop as its only writer.
+// A Freeze is a person's no, an Approval a person's yes. Spec is people's; each
+// status has one loop as its only writer.
 //
 // Validation is CEL on the types: what the API server refuses, no loop needs
 // to handle.
@@ -28,6 +29,8 @@ func AddToScheme(scheme *runtime.Scheme) error {
 		&Release{}, &ReleaseList{},
 		&Fleet{}, &FleetList{},
 		&ClusterUpgrade{}, &ClusterUpgradeList{},
+		&Freeze{}, &FreezeList{},
+		&Approval{}, &ApprovalList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

@@ -105,6 +105,19 @@ func effects() map[string]string {
 		"ClusterUpgrade.status.findings.evidence":  "TestUpgradesRecordFindings",
 		"ClusterUpgrade.status.findings.fix":       "TestUpgradesRecordFindings",
 		"ClusterUpgrade.status.conditions.*":       "TestUpgradesFollowTheFleet",
+
+		"Freeze.spec.fleet":      "TestFleetsHonourFreezes",
+		"Freeze.spec.member":     "TestFleetsHonourFreezes",
+		"Freeze.spec.from":       "TestFleetsHonourFreezes",
+		"Freeze.spec.until":      "TestFleetsHonourFreezes",
+		"Freeze.spec.reason":     "TestFleetsHonourFreezes",
+		"Freeze.spec.stops":      "TestFleetsHonourFreezes",
+		"Approval.spec.fleet":    "TestFleetsHonourApprovals",
+		"Approval.spec.revision": "TestFleetsHonourApprovals",
+		"Approval.spec.subject":  "TestFleetsHonourApprovals",
+		"Approval.spec.name":     "TestFleetsHonourApprovals",
+		"Approval.spec.until":    "TestFleetsHonourApprovals",
+		"Approval.spec.reason":   "TestManifest",
 	}
 }
 
@@ -154,7 +167,9 @@ func fieldsOf(crd *apiextensionsv1.CustomResourceDefinition) []string {
 	var fields []string
 	for _, version := range crd.Spec.Versions {
 		for _, part := range []string{"spec", "status"} {
-			fields = append(fields, leaves(crd.Spec.Names.Kind+"."+part, version.Schema.OpenAPIV3Schema.Properties[part])...)
+			if schema, ok := version.Schema.OpenAPIV3Schema.Properties[part]; ok {
+				fields = append(fields, leaves(crd.Spec.Names.Kind+"."+part, schema)...)
+			}
 		}
 	}
 	return fields

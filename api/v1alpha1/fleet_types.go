@@ -141,6 +141,9 @@ type MemberCounts struct {
 	// failed in this revision.
 	// +optional
 	Failed int32 `json:"failed"`
+	// skipped are left out by a Freeze: nobody waits for them.
+	// +optional
+	Skipped int32 `json:"skipped,omitempty"`
 }
 
 // FleetList is a list of Fleets.

@@ -53,6 +53,18 @@ matchExpressions:
 - {key: owner, operator: Exists}
 - {key: broken, operator: DoesNotExist, values: []}
 `
+	goodFreeze = `
+apiVersion: refit.dev/v1alpha1
+kind: Freeze
+metadata: {name: holidays, namespace: refit}
+spec: {fleet: main, member: payments-eu-1, from: "2026-12-20T00:00:00Z", until: "2027-01-04T08:00:00+01:00", stops: Starts, reason: holidays}
+`
+	goodApproval = `
+apiVersion: refit.dev/v1alpha1
+kind: Approval
+metadata: {name: again, namespace: refit}
+spec: {fleet: main, revision: 1, subject: Retry, name: payments-eu-1, until: "2027-01-04T08:00:00Z", reason: disk replaced}
+`
 )
 
 // longest is a selector at every bound: the rules must not be too costly for it.
@@ -162,6 +174,39 @@ func TestAdmission(t *testing.T) {
 		{"upgrade number 0", goodUpgrade, "metadata.name", "payments-eu-1.0", "an upgrade is named <member>.<n>"},
 		{"an upgrade of revision 0", goodUpgrade, "spec.revision", "0", "greater than or equal to 1"},
 		{"an upgrade without a release's hash", goodUpgrade, "spec.release", "{name: x}", "hash: Required value"},
+
+		{"a freeze", goodFreeze, "", "", ""},
+		{"a freeze of everything, for ever", goodFreeze, "spec", "{reason: x}", ""},
+		{"a freeze without a reason", goodFreeze, "spec", "{fleet: main}", "spec.reason: Required value"},
+		{"a freeze with an empty reason", goodFreeze, "spec.reason", `""`, "should be at least 1 chars long"},
+		{"a freeze with a blank reason", goodFreeze, "spec.reason", `"  "`, "reason is one line that says why"},
+		{"a freeze with two lines of reason", goodFreeze, "spec.reason", `"a\nb"`, "reason is one line that says why"},
+		{"a freeze whose reason paints the terminal", goodFreeze, "spec.reason", `"\e[31m"`, "reason is one line that says why"},
+		{"a freeze with a reason in any script", goodFreeze, "spec.reason", "праздники 🎄", ""},
+		{"a freeze with an endless reason", goodFreeze, "spec.reason", strings.Repeat("a", 1025), "may not be more than 1024"},
+		{"a freeze that ends before it begins", goodFreeze, "spec.until", `"2026-12-19T23:59:59Z"`, "until is after from"},
+		{"a freeze that ends as it begins", goodFreeze, "spec.until", `"2026-12-20T00:00:00Z"`, "until is after from"},
+		{"a freeze until some day", goodFreeze, "spec.until", "tomorrow", "spec.until"},
+		{"a freeze of a nameless fleet", goodFreeze, "spec.fleet", `""`, "should be at least 1 chars long"},
+		{"a freeze of a nameless member", goodFreeze, "spec.member", `""`, "should be at least 1 chars long"},
+		{"a freeze of a member with a long name", goodFreeze, "spec.member", strings.Repeat("a", 51), "may not be more than 50"},
+		{"a freeze that leaves out a member", goodFreeze, "spec", "{member: one, stops: Skip, reason: x}", ""},
+		{"a freeze that leaves out a fleet", goodFreeze, "spec", "{fleet: main, stops: Skip, reason: x}", "Skip leaves one member out: name it in member; to hold a fleet use stops: Starts"},
+		{"a freeze that stops everything", goodFreeze, "spec.stops", "Everything", `supported values: "Starts", "Skip"`},
+
+		{"an approval to start again", goodApproval, "", "", ""},
+		{"an approval to go on", goodApproval, "spec", "{fleet: main, revision: 7, subject: Resume, reason: x}", ""},
+		{"an approval without a fleet", goodApproval, "spec", "{revision: 1, subject: Resume, reason: x}", "spec.fleet: Required value"},
+		{"an approval of a nameless fleet", goodApproval, "spec.fleet", `""`, "should be at least 1 chars long"},
+		{"an approval without a revision", goodApproval, "spec", "{fleet: main, subject: Resume, reason: x}", "spec.revision: Required value"},
+		{"an approval of revision 0", goodApproval, "spec.revision", "0", "greater than or equal to 1"},
+		{"an approval without a subject", goodApproval, "spec", "{fleet: main, revision: 1, reason: x}", "spec.subject: Required value"},
+		{"an approval of something else", goodApproval, "spec.subject", "Wave", `supported values: "Resume", "Retry"`},
+		{"an approval to start nobody again", goodApproval, "spec", "{fleet: main, revision: 1, subject: Retry, reason: x}", "Retry is of one member: name it in name"},
+		{"an approval for one member to go on", goodApproval, "spec.subject", "Resume", "Resume is of the whole fleet: leave name out, or use subject: Retry for one member"},
+		{"an approval without a reason", goodApproval, "spec", "{fleet: main, revision: 1, subject: Resume}", "spec.reason: Required value"},
+		{"an approval with a blank reason", goodApproval, "spec.reason", `" "`, "reason is one line that says why"},
+		{"an approval with two lines of reason", goodApproval, "spec.reason", `"a\nb"`, "reason is one line that says why"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			object := parse(t, test.object)
@@ -177,7 +222,8 @@ func TestAdmission(t *testing.T) {
 // TestImmutability shows what cannot be changed once it was created, and that
 // the rest of the same object can.
 func TestImmutability(t *testing.T) {
-	c, config := startHub(t)
+	config := startHub(t)
+	c := as(t, config, "", "")
 	t.Run("a fleet that is older than the rules", func(t *testing.T) { writeOlderFleet(t, c, config) })
 	for _, test := range []struct {
 		name, object, path, set, want string
@@ -190,6 +236,10 @@ func TestImmutability(t *testing.T) {
 		{"an upgrade's release", goodUpgrade, "spec.release.hash", "other", "an upgrade's spec never changes"},
 		{"an upgrade's wave", goodUpgrade, "spec.wave", "other", "an upgrade's spec never changes"},
 		{"an upgrade's labels", goodUpgrade, "metadata.labels", "{seen: by-me}", ""},
+		{"a freeze's reason", goodFreeze, "spec.reason", "another", "a freeze never changes, so that what people agreed on holds: delete it, and create another"},
+		{"a freeze's end", goodFreeze, "spec.until", `"2027-01-05T08:00:00Z"`, "a freeze never changes"},
+		{"an approval's end", goodApproval, "spec.until", `"2027-01-05T08:00:00Z"`, "an approval never changes: delete it, and create another"},
+		{"an approval's reason", goodApproval, "spec.reason", "another", "an approval never changes"},
 		{"a fleet's release", goodFleet, "spec.release", `"2026.12"`, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -207,18 +257,12 @@ func TestImmutability(t *testing.T) {
 	}
 }
 
-// TestDefaults shows what a fleet is that says no more than it must.
+// TestDefaults shows what an object is that says no more than it must.
 func TestDefaults(t *testing.T) {
 	c := newHub(t)
-	object := parse(t, goodFleet)
-	if err := c.Create(t.Context(), object); err != nil {
-		t.Fatal(err)
-	}
-	spec, err := yaml.Marshal(object.Object["spec"])
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := `bake: 10m
+	const goodHold = "{apiVersion: refit.dev/v1alpha1, kind: Freeze, metadata: {name: hold, namespace: refit}, spec: {reason: holidays}}"
+	for _, test := range []struct{ object, want string }{
+		{goodFleet, `bake: 10m
 nodes:
   maxSurge: 10%
   maxUnavailable: 0
@@ -228,9 +272,22 @@ settle: 1m
 waves:
 - maxConcurrent: 1
   name: all
-`
-	if string(spec) != want {
-		t.Errorf("spec with defaults:\n%s\nwant:\n%s", spec, want)
+`},
+		{goodHold, `reason: holidays
+stops: Starts
+`},
+	} {
+		object := parse(t, test.object)
+		if err := c.Create(t.Context(), object); err != nil {
+			t.Fatal(err)
+		}
+		spec, err := yaml.Marshal(object.Object["spec"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(spec) != test.want {
+			t.Errorf("spec of a %s with defaults:\n%s\nwant:\n%s", object.GetKind(), spec, test.want)
+		}
 	}
 }
 
@@ -246,15 +303,28 @@ func judgeRefusal(t *testing.T, err error, want string) {
 	}
 }
 
-// newHub is a real API server with the kinds installed.
+// newHub is a client of a real API server with the kinds installed.
 func newHub(t *testing.T) client.Client {
 	t.Helper()
-	c, _ := startHub(t)
+	return as(t, startHub(t), "", "")
+}
+
+// as is a client of somebody of a group; of the superuser where nobody is named.
+func as(t *testing.T, config *rest.Config, name, group string) client.Client {
+	t.Helper()
+	config = rest.CopyConfig(config)
+	if name != "" {
+		config.Impersonate = rest.ImpersonationConfig{UserName: name, Groups: []string{group}}
+	}
+	c, err := client.New(config, client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	return c
 }
 
-// startHub is newHub, and how to reach it by other means.
-func startHub(t *testing.T) (client.Client, *rest.Config) {
+// startHub is a real API server with the kinds installed, and how to reach it.
+func startHub(t *testing.T) *rest.Config {
 	t.Helper()
 	h, err := hub.Start(context.Background(), hub.Options{DataDir: t.TempDir(), Version: "v0.0.0-test"})
 	if err != nil {
@@ -272,15 +342,11 @@ func startHub(t *testing.T) (client.Client, *rest.Config) {
 	if err := hub.InstallCRDs(t.Context(), h.Config(), crds); err != nil {
 		t.Fatal(err)
 	}
-	c, err := client.New(h.Config(), client.Options{})
+	err = as(t, h.Config(), "", "").Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "refit"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = c.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "refit"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c, h.Config()
+	return h.Config()
 }
 
 func parse(t *testing.T, text string) *unstructured.Unstructured {

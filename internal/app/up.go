@@ -147,13 +147,20 @@ func openLog(dataDir string) (*os.File, error) {
 	return file, nil
 }
 
-// prepare installs the kinds and makes the namespace.
+// prepare installs the kinds and their policies, and makes the namespace.
 func prepare(ctx context.Context, config *rest.Config, namespace string) error {
 	crds, err := chart.CRDs()
 	if err != nil {
 		return err
 	}
 	if err := hub.InstallCRDs(ctx, config, crds); err != nil {
+		return err
+	}
+	policies, err := chart.Policies()
+	if err != nil {
+		return err
+	}
+	if err := hub.InstallPolicies(ctx, config, policies); err != nil {
 		return err
 	}
 	c, err := newClient(config)

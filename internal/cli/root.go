@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
+	authenticationv1 "k8s.io/api/authentication/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/rest"
@@ -66,6 +67,7 @@ hop, control planes and nodes, and says at every moment why the rest waits.`,
 		newUpCommand(app), newDownCommand(app),
 		newLocalCommand(localHooks(root, app)), newKubeCommand(), newSuperviseCommand(),
 		newPlanCommand(), newStatusCommand(), newWhyCommand(),
+		newPauseCommand(), newSkipCommand(), newResumeCommand(), newRetryCommand(),
 		newDemoCommand(app), newVersionCommand(app), newUninstallCommand(app),
 	)
 	return root
@@ -119,10 +121,10 @@ func defaultDataDir() string {
 	return filepath.Join(home, ".local", "share", "refit")
 }
 
-// scheme knows Refit's kinds.
+// scheme knows Refit's kinds, and the question who one is.
 func scheme() (*runtime.Scheme, error) {
 	s := runtime.NewScheme()
-	return s, v1.AddToScheme(s)
+	return s, errors.Join(v1.AddToScheme(s), authenticationv1.AddToScheme(s))
 }
 
 // hub is a connection to the hub that the flags name.

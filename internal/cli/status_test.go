@@ -358,7 +358,8 @@ func emptyThenFleet(t *testing.T) string {
 		case "/apis/refit.dev/v1alpha1":
 			fmt.Fprint(w, `{"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "refit.dev/v1alpha1", "resources": [
 				{"name": "memberclusters", "kind": "MemberCluster", "namespaced": true}, {"name": "releases", "kind": "Release"},
-				{"name": "fleets", "kind": "Fleet", "namespaced": true}, {"name": "clusterupgrades", "kind": "ClusterUpgrade", "namespaced": true}]}`)
+				{"name": "fleets", "kind": "Fleet", "namespaced": true}, {"name": "clusterupgrades", "kind": "ClusterUpgrade", "namespaced": true},
+				{"name": "freezes", "kind": "Freeze", "namespaced": true}, {"name": "approvals", "kind": "Approval", "namespaced": true}]}`)
 		case "/apis/refit.dev/v1alpha1/namespaces/refit/fleets":
 			if reads.Add(1) > 1 {
 				fmt.Fprint(w, `{"items": [{"metadata": {"name": "main"}, "spec": {"release": "2026.11"}}]}`)

@@ -130,26 +130,32 @@ func countMembers(status *v1.FleetStatus, state rollout.FleetState) {
 	for _, wave := range state.Waves {
 		counts := v1.MemberCounts{
 			Done: count(wave.Done), Running: count(wave.Running), Waiting: count(wave.Waiting), Failed: count(wave.Failed),
+			Skipped: count(wave.Skipped),
 		}
-		counts.Total = counts.Done + counts.Running + counts.Waiting + counts.Failed
+		counts.Total = counts.Done + counts.Running + counts.Waiting + counts.Failed + counts.Skipped
 		status.Waves = append(status.Waves, v1.WaveStatus{Name: wave.Name, MemberCounts: counts})
 		status.Members.Total += counts.Total
 		status.Members.Done += counts.Done
 		status.Members.Running += counts.Running
 		status.Members.Waiting += counts.Waiting
 		status.Members.Failed += counts.Failed
+		status.Members.Skipped += counts.Skipped
 	}
 }
 
 func count(names []string) int32 { return int32(len(names)) }
 
 // setFleetConditions sums the fleet up: Ready when all members are at the
-// release, Stalled when only a person can get it going again.
+// release, Stalled when only a person can get it going again. A frozen fleet is
+// as people want it: it progresses as far as upgrades are under way.
 func setFleetConditions(f *v1.Fleet, state rollout.FleetState, now time.Time) {
 	members := f.Status.Members
 	ready, progressing, stalled := metav1.ConditionFalse, metav1.ConditionFalse, metav1.ConditionFalse
 	code, message := fleet.InFlight, fmt.Sprintf("%d of %d members at %s, %d in flight, %d waiting",
 		members.Done, members.Total, f.Spec.Release, members.Running, members.Waiting)
+	if members.Skipped > 0 {
+		message += fmt.Sprintf(", %d left out", members.Skipped)
+	}
 	switch {
 	case !state.Halt.IsZero():
 		stalled, code, message = metav1.ConditionTrue, state.Halt.Code, sentence(state.Halt)
@@ -157,6 +163,13 @@ func setFleetConditions(f *v1.Fleet, state rollout.FleetState, now time.Time) {
 		stalled, code, message = metav1.ConditionTrue, fleet.EmptyWave, "no member is selected: see spec.selector, and the labels of the members"
 	case members.Done == members.Total:
 		ready, code, message = metav1.ConditionTrue, fleet.AtRelease, fmt.Sprintf("all %d members at %s", members.Total, f.Spec.Release)
+	case members.Done+members.Skipped == members.Total:
+		ready, code, message = metav1.ConditionTrue, fleet.AtRelease, fmt.Sprintf("%d of %d members at %s, %d left out",
+			members.Done, members.Total, f.Spec.Release, members.Skipped)
+	case !state.Freeze.IsZero() && members.Running == 0:
+		code, message = state.Freeze.Code, message+"; "+sentence(state.Freeze)
+	case !state.Freeze.IsZero():
+		progressing, message = metav1.ConditionTrue, message+"; "+sentence(state.Freeze)
 	default:
 		progressing = metav1.ConditionTrue
 	}

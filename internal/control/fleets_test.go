@@ -178,7 +178,7 @@ func countsMembers(t *testing.T) {
 	checkFleet(t, l, v1.FleetStatus{
 		ObservedGeneration: 1, Revision: 1, Release: release, Members: counts, Waves: []v1.WaveStatus{{Name: "all", MemberCounts: counts}},
 	}, "False", "False", "True", "Halted: 1 failed (failed), 0 tolerated; "+
-		"see refit why failed; then set the fleet's spec.release to a release that mends it")
+		"see refit why failed; then set the fleet's spec.release to a release that mends it, or let it go on: refit resume main --reason …")
 	if diff := cmp.Diff([]string{"failed.1", "running.1"}, l.started()); diff != "" {
 		t.Errorf("upgrades (-want +got):\n%s", diff)
 	}

@@ -58,6 +58,8 @@ func (l Loops) setupFleets(mgr ctrl.Manager) error {
 		Watches(&v1.Release{}, all, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1.MemberCluster{}, all).
 		Watches(&v1.ClusterUpgrade{}, all).
+		Watches(&v1.Freeze{}, all).
+		Watches(&v1.Approval{}, all).
 		Complete(reconcile.Func(func(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
 			return l.Fleets.Reconcile(ctx)
 		}))

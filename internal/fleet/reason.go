@@ -21,6 +21,8 @@ const (
 	EmptyWave   Code = "EmptyWave"   // no member is selected
 	NoFleet     Code = "NoFleet"     // no fleet selects it
 	Starting    Code = "Starting"    // it starts, or has, and was not looked at yet
+	Frozen      Code = "Frozen"      // a Freeze says that nothing starts
+	Skipped     Code = "Skipped"     // a Freeze leaves the member out
 )
 
 // Reasons why an upgrade that has begun waits, or what it waits for.

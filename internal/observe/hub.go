@@ -23,21 +23,25 @@ import (
 
 // Hub is what one namespace of the hub holds.
 type Hub struct {
-	Members  []v1.MemberCluster
-	Releases []v1.Release
-	Fleets   []v1.Fleet
-	Upgrades []v1.ClusterUpgrade
+	Members   []v1.MemberCluster
+	Releases  []v1.Release
+	Fleets    []v1.Fleet
+	Upgrades  []v1.ClusterUpgrade
+	Freezes   []v1.Freeze
+	Approvals []v1.Approval
 }
 
 // ReadHub reads everything of one namespace that plans are made on.
 func ReadHub(ctx context.Context, reader client.Reader, namespace string) (Hub, error) {
 	var (
-		members  v1.MemberClusterList
-		releases v1.ReleaseList
-		fleets   v1.FleetList
-		upgrades v1.ClusterUpgradeList
+		members   v1.MemberClusterList
+		releases  v1.ReleaseList
+		fleets    v1.FleetList
+		upgrades  v1.ClusterUpgradeList
+		freezes   v1.FreezeList
+		approvals v1.ApprovalList
 	)
-	for _, list := range []client.ObjectList{&members, &fleets, &upgrades} {
+	for _, list := range []client.ObjectList{&members, &fleets, &upgrades, &freezes, &approvals} {
 		if err := reader.List(ctx, list, client.InNamespace(namespace)); err != nil {
 			return Hub{}, fmt.Errorf("read the hub: %w", err)
 		}
@@ -45,7 +49,10 @@ func ReadHub(ctx context.Context, reader client.Reader, namespace string) (Hub, 
 	if err := reader.List(ctx, &releases); err != nil {
 		return Hub{}, fmt.Errorf("read the hub: %w", err)
 	}
-	return Hub{Members: members.Items, Releases: releases.Items, Fleets: fleets.Items, Upgrades: upgrades.Items}, nil
+	return Hub{
+		Members: members.Items, Releases: releases.Items, Fleets: fleets.Items, Upgrades: upgrades.Items,
+		Freezes: freezes.Items, Approvals: approvals.Items,
+	}, nil
 }
 
 // Rollout is the hub as package rollout plans on it. A fleet whose release was
@@ -60,6 +67,12 @@ func Rollout(hub Hub, now time.Time) rollout.Input {
 	}
 	for i := range hub.Upgrades {
 		in.Upgrades = append(in.Upgrades, upgradeOf(&hub.Upgrades[i]))
+	}
+	for i := range hub.Freezes {
+		in.Freezes = append(in.Freezes, freezeOf(&hub.Freezes[i]))
+	}
+	for i := range hub.Approvals {
+		in.Approvals = append(in.Approvals, approvalOf(&hub.Approvals[i]))
 	}
 	return in
 }
@@ -143,6 +156,33 @@ func upgradeOf(up *v1.ClusterUpgrade) rollout.Upgrade {
 		seen.Outcome, seen.EndedAt = rollout.Outcome(ended.Reason), ended.LastTransitionTime.Time
 	}
 	return seen
+}
+
+// freezeOf takes what it does not know, of a newer Refit, for a freeze: a no is
+// not to be overheard.
+func freezeOf(f *v1.Freeze) rollout.Freeze {
+	seen := rollout.Freeze{
+		Name: f.Name, Fleet: f.Spec.Fleet, Member: f.Spec.Member, Stops: rollout.Starts,
+		From: timeOf(f.Spec.From), Until: timeOf(f.Spec.Until), By: f.Annotations[v1.ByAnnotation], Reason: f.Spec.Reason,
+	}
+	if f.Spec.Stops == v1.StopsSkip {
+		seen.Stops = rollout.Skip
+	}
+	return seen
+}
+
+func approvalOf(a *v1.Approval) rollout.Approval {
+	return rollout.Approval{
+		Name: a.Name, Fleet: a.Spec.Fleet, Revision: a.Spec.Revision, Subject: rollout.Subject(a.Spec.Subject),
+		Member: a.Spec.Name, At: a.CreationTimestamp.Time, Until: timeOf(a.Spec.Until),
+	}
+}
+
+func timeOf(t *metav1.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.Time
 }
 
 // Number is the n of an upgrade's name, <member>.<n>.

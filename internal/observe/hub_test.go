@@ -145,6 +145,74 @@ func TestUpgradeOf(t *testing.T) {
 	}
 }
 
+func TestFreezeOf(t *testing.T) {
+	ann := map[string]string{v1.ByAnnotation: "ann", "ticket": "4711"}
+	from, until := metav1.NewTime(ten), metav1.NewTime(ten.Add(time.Hour))
+	for _, c := range []struct {
+		name        string
+		annotations map[string]string
+		spec        v1.FreezeSpec
+		want        rollout.Freeze
+	}{
+		{
+			"of everything, for ever, by nobody", nil,
+			v1.FreezeSpec{Stops: v1.StopsStarts, Reason: "holidays"},
+			rollout.Freeze{Stops: rollout.Starts, Reason: "holidays"},
+		},
+		{
+			"of a fleet, for a time", ann,
+			v1.FreezeSpec{Fleet: "main", From: &from, Until: &until, Stops: v1.StopsStarts, Reason: "holidays"},
+			rollout.Freeze{Fleet: "main", From: ten, Until: ten.Add(time.Hour), Stops: rollout.Starts, By: "ann", Reason: "holidays"},
+		},
+		{
+			"of a member that is left out", ann,
+			v1.FreezeSpec{Member: "eu-1", Stops: v1.StopsSkip, Reason: "is to be scrapped"},
+			rollout.Freeze{Member: "eu-1", Stops: rollout.Skip, By: "ann", Reason: "is to be scrapped"},
+		},
+		{
+			"of what is not known", ann,
+			v1.FreezeSpec{Fleet: "main", Stops: "Everything", Reason: "incident"},
+			rollout.Freeze{Fleet: "main", Stops: rollout.Starts, By: "ann", Reason: "incident"},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.want.Name = "no"
+			hub := Hub{Freezes: []v1.Freeze{{ObjectMeta: metav1.ObjectMeta{Name: "no", Annotations: c.annotations}, Spec: c.spec}}}
+			if diff := cmp.Diff([]rollout.Freeze{c.want}, Rollout(hub, ten).Freezes); diff != "" {
+				t.Errorf("freezes (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestApprovalOf(t *testing.T) {
+	until := metav1.NewTime(ten.Add(time.Hour))
+	for _, c := range []struct {
+		name string
+		spec v1.ApprovalSpec
+		want rollout.Approval
+	}{
+		{
+			"to go on",
+			v1.ApprovalSpec{Fleet: "main", Revision: 3, Subject: v1.SubjectResume, Reason: "quota raised"},
+			rollout.Approval{Fleet: "main", Revision: 3, Subject: rollout.Resume},
+		},
+		{
+			"to start again, for a time",
+			v1.ApprovalSpec{Fleet: "main", Revision: 3, Subject: v1.SubjectRetry, Name: "eu-1", Until: &until, Reason: "disk replaced"},
+			rollout.Approval{Fleet: "main", Revision: 3, Subject: rollout.Retry, Member: "eu-1", Until: ten.Add(time.Hour)},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.want.Name, c.want.At = "yes", ten
+			hub := Hub{Approvals: []v1.Approval{{ObjectMeta: metav1.ObjectMeta{Name: "yes", CreationTimestamp: metav1.NewTime(ten)}, Spec: c.spec}}}
+			if diff := cmp.Diff([]rollout.Approval{c.want}, Rollout(hub, ten).Approvals); diff != "" {
+				t.Errorf("approvals (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 // Surge is rounded up and what may be missing down, so that a percentage of a
 // small pool neither stops it nor takes more than was said.
 func TestPolicy(t *testing.T) {

@@ -51,7 +51,7 @@ type Member struct {
 	// Version of the control plane, and of the oldest node where it differs.
 	Version string `json:"version"`
 	Nodes   string `json:"nodes,omitempty"`
-	// State is Done, Running, Waiting or Failed.
+	// State is Done, Running, Waiting, Failed or Skipped.
 	State State `json:"state"`
 	// Hop and Step of a running upgrade.
 	Hop  string `json:"hop,omitempty"`
@@ -83,6 +83,7 @@ const (
 	Running State = "Running"
 	Waiting State = "Waiting"
 	Failed  State = "Failed"
+	Skipped State = "Skipped"
 )
 
 // Of draws the picture of a hub.
@@ -126,7 +127,7 @@ func (p painter) fleet(f rollout.Fleet, state rollout.FleetState) Fleet {
 		for _, group := range []struct {
 			state State
 			names []string
-		}{{Failed, w.Failed}, {Running, w.Running}, {Waiting, w.Waiting}, {Done, w.Done}} {
+		}{{Failed, w.Failed}, {Running, w.Running}, {Waiting, w.Waiting}, {Done, w.Done}, {Skipped, w.Skipped}} {
 			for _, name := range group.names {
 				wave.Members = append(wave.Members, p.member(name, group.state))
 			}
@@ -163,7 +164,7 @@ func (p painter) member(name string, state State) Member {
 		if ended := meta.FindStatusCondition(up.Status.Conditions, v1.ConditionEnded); ended != nil {
 			seen.Took = ended.LastTransitionTime.Sub(up.CreationTimestamp.Time)
 		}
-	case Waiting:
+	case Waiting, Skipped:
 	}
 	return seen
 }
@@ -192,14 +193,14 @@ func whyOf(up *v1.ClusterUpgrade) Reason {
 }
 
 // Settled tells whether nothing is left to do or to wait for: every member of
-// every fleet is at its release.
+// every fleet is at its release, but for those that are left out.
 func (s Status) Settled() bool {
 	members := 0
 	for _, f := range s.Fleets {
 		for _, w := range f.Waves {
 			for _, m := range w.Members {
 				members++
-				if m.State != Done {
+				if m.State != Done && m.State != Skipped {
 					return false
 				}
 			}
@@ -230,7 +231,7 @@ func (f Fleet) Headline() string {
 		version = "no such release"
 	}
 	parts := []string{fmt.Sprintf("%s → release %s (%s): %d of %d done", f.Name, f.Release, version, counts[Done], total)}
-	for _, state := range []State{Running, Waiting, Failed} {
+	for _, state := range []State{Running, Waiting, Failed, Skipped} {
 		if counts[state] > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", counts[state], strings.ToLower(string(state))))
 		}

@@ -84,6 +84,8 @@ func (style Style) line(m Member) string {
 		return fmt.Sprintf("%s  %s", versions, style.red("failed: "+m.Why.Message))
 	case Waiting:
 		return fmt.Sprintf("%s  waiting: %s", versions, m.Why.Message)
+	case Skipped:
+		return fmt.Sprintf("%s  %s", versions, m.Why.Message)
 	}
 	return versions
 }
@@ -113,6 +115,8 @@ func (style Style) mark(state State) string {
 		return style.paint("31", "✗")
 	case Waiting:
 		return "·"
+	case Skipped:
+		return "-"
 	}
 	return " "
 }

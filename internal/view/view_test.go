@@ -180,9 +180,35 @@ func lost() observe.Hub {
 	}
 }
 
+// held is a fleet of which one member is frozen, one left out, and one left out
+// after it failed.
+func held() observe.Hub {
+	freeze := func(name, by string, spec v1.FreezeSpec) v1.Freeze {
+		return v1.Freeze{ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{v1.ByAnnotation: by}}, Spec: spec}
+	}
+	hub := halted()
+	until := metav1.NewTime(now.Add(36 * time.Hour))
+	from := ago(90 * time.Minute)
+	hub.Members = append(hub.Members, member("eu-3", "main", "v1.36.4", "v1.36.4", ""), member("eu-4", "main", "v1.37.2", "v1.37.2", ""))
+	hub.Freezes = []v1.Freeze{
+		freeze("pause-7k2xq", "ann", v1.FreezeSpec{Member: "eu-2", From: &from, Until: &until, Stops: v1.StopsStarts, Reason: "audit, see ticket 4711"}),
+		freeze("skip-p4nbz", "system:serviceaccount:ci:bot", v1.FreezeSpec{Fleet: "main", Member: "eu-3", Stops: v1.StopsSkip, Reason: "is scrapped in March"}),
+		freeze("skip-zz9qw", "ben", v1.FreezeSpec{Member: "eu-1", Stops: v1.StopsSkip, Reason: "broken for good"}),
+	}
+	return hub
+}
+
+// leftOut is a fleet all of which is there but for a member that is left out.
+func leftOut() observe.Hub {
+	hub := held()
+	hub.Members = hub.Members[2:]
+	return hub
+}
+
 func TestTree(t *testing.T) {
 	for name, hub := range map[string]observe.Hub{
 		"busy": busy(), "halted": halted(), "done": done(), "no-release": lost(), "empty": {},
+		"held": held(), "left-out": leftOut(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			status := view.Of(hub, now)
@@ -191,7 +217,7 @@ func TestTree(t *testing.T) {
 			if strings.Contains(plain, "\x1b") {
 				t.Error("there is colour where none was asked for")
 			}
-			if settled := name == "done"; status.Settled() != settled {
+			if settled := name == "done" || name == "left-out"; status.Settled() != settled {
 				t.Errorf("settled: %t, want %t", status.Settled(), settled)
 			}
 		})
@@ -199,7 +225,7 @@ func TestTree(t *testing.T) {
 }
 
 func TestTreeInColor(t *testing.T) {
-	for name, hub := range map[string]observe.Hub{"busy": busy(), "halted": halted()} {
+	for name, hub := range map[string]observe.Hub{"busy": busy(), "halted": halted(), "held": held()} {
 		colored := view.Of(hub, now).Tree(view.Style{Color: true, Now: now})
 		golden(t, "tree-"+name+"-color.golden", colored)
 		plain := view.Of(hub, now).Tree(view.Style{Now: now})
@@ -260,6 +286,9 @@ func TestWhy(t *testing.T) {
 		{busy(), "us-1", "why-no-fleet.golden"},
 		{halted(), "eu-1", "why-failed.golden"},
 		{halted(), "eu-2", "why-halted.golden"},
+		{held(), "eu-1", "why-skipped-failed.golden"},
+		{held(), "eu-2", "why-frozen.golden"},
+		{held(), "eu-3", "why-skipped.golden"},
 	} {
 		t.Run(c.file, func(t *testing.T) {
 			why, found := view.WhyOf(c.hub, c.member, now)

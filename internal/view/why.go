@@ -6,16 +6,21 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+
 	v1 "refit.dev/refit/api/v1alpha1"
 	"refit.dev/refit/internal/observe"
+	"refit.dev/refit/internal/plan/rollout"
 )
 
 // Why is everything that can be said of why one member is where it is.
 type Why struct {
-	Member  Member       `json:"member"`
-	Fleet   string       `json:"fleet,omitempty"`
-	Release string       `json:"release,omitempty"`
-	Upgrade string       `json:"upgrade,omitempty"`
+	Member  Member `json:"member"`
+	Fleet   string `json:"fleet,omitempty"`
+	Release string `json:"release,omitempty"`
+	Upgrade string `json:"upgrade,omitempty"`
+	// Failure is what the upgrade of a member failed of that is left out.
+	Failure string       `json:"failure,omitempty"`
 	Steps   []StepTime   `json:"steps,omitempty"`
 	Finding []v1.Finding `json:"findings,omitempty"`
 }
@@ -43,6 +48,11 @@ func WhyOf(hub observe.Hub, name string, now time.Time) (Why, bool) {
 	why.Upgrade = up.Name
 	if why.Member.State != Done {
 		why.Finding = up.Status.Findings
+	}
+	ended := meta.FindStatusCondition(up.Status.Conditions, v1.ConditionEnded)
+	if why.Member.State == Skipped && ended != nil && ended.Reason == string(rollout.Failed) {
+		failure := whyOf(up)
+		why.Failure = failure.Code + ": " + failure.Message
 	}
 	for _, step := range up.Status.Steps {
 		why.Steps = append(why.Steps, StepTime{Hop: step.Hop, Step: step.Name, Started: step.Started.Time, Finished: step.Finished.Time})
@@ -92,6 +102,9 @@ func (w Why) Text(style Style) string {
 	}
 	if m.Why.Fix != "" {
 		line("to do", "%s", m.Why.Fix)
+	}
+	if w.Failure != "" {
+		line("failed", "%s", w.Failure)
 	}
 	for _, f := range w.Finding {
 		line("finding", "%s: %s (%s); %s", f.Check, f.Message, f.Evidence, f.Fix)

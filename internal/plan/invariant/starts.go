@@ -3,6 +3,7 @@ package invariant
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"refit.dev/refit/internal/plan/rollout"
@@ -69,8 +70,20 @@ func (h *hub) start(start rollout.Start) {
 	if owners := h.owners[start.Member]; len(owners) != 1 || owners[0] != start.Fleet+"/"+start.Wave {
 		h.breaks("member %s would start for %s/%s; it is selected by %v", start.Member, start.Fleet, start.Wave, owners)
 	}
+	for _, freeze := range h.Freezes {
+		if h.frozen(freeze, start) {
+			h.breaks("member %s would start against freeze %s", start.Member, freeze.Name)
+		}
+	}
 	h.member(start)
 	h.fleet(start)
+}
+
+// frozen tells whether a freeze holds now, and of what would start.
+func (h *hub) frozen(freeze rollout.Freeze, start rollout.Start) bool {
+	begun, ended := !h.Now.Before(freeze.From), !freeze.Until.IsZero() && !h.Now.Before(freeze.Until)
+	elsewhere := freeze.Fleet != "" && freeze.Fleet != start.Fleet || freeze.Member != "" && freeze.Member != start.Member
+	return begun && !ended && !elsewhere
 }
 
 // member must be seen, healthy and behind.
@@ -104,13 +117,33 @@ func (h *hub) fleet(start rollout.Start) {
 		h.breaks("member %s would start for revision %d at release %q; fleet %s wants revision %d at %q",
 			start.Member, start.Revision, start.Release.Name, f.Name, f.Revision, f.Release.Name)
 	}
-	for _, w := range f.Waves {
-		for _, name := range w.Members {
-			if last := h.newest[name]; last.Outcome == rollout.Failed && last.FleetUID == f.UID && last.Revision == f.Revision {
-				h.breaks("member %s would start after %s failed in the same revision", start.Member, name)
-			}
+	for _, u := range h.Upgrades {
+		ours := u.FleetUID == f.UID && u.Revision == f.Revision && slices.ContainsFunc(h.owners[u.Member], func(owner string) bool { return strings.HasPrefix(owner, f.Name+"/") })
+		if ours && u.Outcome == rollout.Failed && !h.agreed(start, u) {
+			h.breaks("member %s would start after %s.%d failed in the same revision", start.Member, u.Member, u.N)
 		}
 	}
+}
+
+// agreed tells whether a person has said, after a failure, that this start may
+// be all the same: the fleet may go on, or this member, which failed, may start
+// again. Who failed last does not start because the fleet goes on.
+func (h *hub) agreed(start rollout.Start, failure rollout.Upgrade) bool {
+	own := h.newest[start.Member]
+	again := own.Outcome == rollout.Failed && own.FleetUID == start.FleetUID && own.Revision == start.Revision
+	for _, a := range h.Approvals {
+		expired := !a.Until.IsZero() && !h.Now.Before(a.Until)
+		if a.Fleet != start.Fleet || a.Revision != start.Revision || expired || a.At.After(h.Now) || !a.At.After(failure.EndedAt) {
+			continue
+		}
+		if a.Subject == rollout.Retry && a.Member == start.Member && again {
+			return true
+		}
+		if a.Subject == rollout.Resume && failure != own {
+			return true
+		}
+	}
+	return false
 }
 
 // waves counts who is in flight in each wave that somebody starts in.

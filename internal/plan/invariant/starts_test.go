@@ -146,14 +146,15 @@ func TestStarts(t *testing.T) {
 		},
 		{
 			name: "after a failure in this revision", in: changed(func(in *rollout.Input) { in.Upgrades[1].Revision = 3 }), starts: []rollout.Start{start("eu-3", 1)},
-			want: []string{"member eu-3 would start after eu-2 failed in the same revision"},
+			want: []string{"member eu-3 would start after eu-2.6 failed in the same revision"},
 		},
 		{
-			name: "which is over for a member that has been upgraded since", starts: []rollout.Start{start("eu-3", 1)},
-			in: changed(func(in *rollout.Input) { in.Upgrades[2].Revision, in.Upgrades[2].Outcome = 3, rollout.Failed }),
+			name: "of a member that has been upgraded since", starts: []rollout.Start{start("eu-3", 1)},
+			in:   changed(func(in *rollout.Input) { in.Upgrades[2].Revision, in.Upgrades[2].Outcome = 3, rollout.Failed }),
+			want: []string{"member eu-3 would start after eu-2.4 failed in the same revision"},
 		},
 		{
-			name: "or has left the fleet", starts: []rollout.Start{start("eu-3", 1)},
+			name: "which is over when the member has left the fleet", starts: []rollout.Start{start("eu-3", 1)},
 			in: changed(func(in *rollout.Input) { in.Upgrades[1].Revision, in.Fleets[0].Waves[0].Members = 3, []string{"eu-3"} }),
 		},
 		{
@@ -176,5 +177,102 @@ func TestStarts(t *testing.T) {
 				t.Errorf("violations (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestStartsFrozen: nothing starts that a freeze covers.
+func TestStartsFrozen(t *testing.T) {
+	broken := []string{"member eu-2 would start against freeze no"}
+	for _, test := range []struct {
+		name   string
+		freeze rollout.Freeze
+		want   []string
+	}{
+		{"everything", rollout.Freeze{}, broken},
+		{"the fleet", rollout.Freeze{Fleet: "main"}, broken},
+		{"the member", rollout.Freeze{Member: "eu-2"}, broken},
+		{"the member in the fleet", rollout.Freeze{Fleet: "main", Member: "eu-2"}, broken},
+		{"the member, that is left out", rollout.Freeze{Member: "eu-2", Stops: rollout.Skip}, broken},
+		{"from now on", rollout.Freeze{From: now}, broken},
+		{"until in a moment", rollout.Freeze{From: now.Add(-time.Hour), Until: now.Add(1)}, broken},
+		{"another fleet", rollout.Freeze{Fleet: "lab"}, nil},
+		{"another member", rollout.Freeze{Fleet: "main", Member: "eu-3"}, nil},
+		{"the member in another fleet", rollout.Freeze{Fleet: "lab", Member: "eu-2"}, nil},
+		{"from a moment on", rollout.Freeze{From: now.Add(1)}, nil},
+		{"until now", rollout.Freeze{Until: now}, nil},
+	} {
+		in := hub()
+		test.freeze.Name = "no"
+		in.Freezes = []rollout.Freeze{test.freeze}
+		got := invariant.Starts(in, rollout.Decision{Start: []rollout.Start{start("eu-2", 7)}})
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("%s is frozen: violations (-want +got):\n%s", test.name, diff)
+		}
+	}
+}
+
+// TestStartsAgreed: after the failure of eu-2 an hour ago nothing starts, but
+// for what a person has agreed to since.
+func TestStartsAgreed(t *testing.T) {
+	resume := rollout.Approval{Fleet: "main", Revision: 3, Subject: rollout.Resume, At: now.Add(-time.Minute)}
+	retry := rollout.Approval{Fleet: "main", Revision: 3, Subject: rollout.Retry, Member: "eu-2", At: now.Add(-time.Minute)}
+	with := func(a rollout.Approval, change func(*rollout.Approval)) []rollout.Approval {
+		change(&a)
+		return []rollout.Approval{a}
+	}
+	agreed := func(approvals ...rollout.Approval) []rollout.Approval { return approvals }
+	another, again := start("eu-3", 1), start("eu-2", 7)
+	const broken, brokenAgain = "member eu-3 would start after eu-2.6 failed in the same revision", "member eu-2 would start after eu-2.6 failed in the same revision"
+	for _, test := range []struct {
+		name      string
+		start     rollout.Start
+		approvals []rollout.Approval
+		want      string
+	}{
+		{"another, unasked", another, nil, broken},
+		{"the same, unasked", again, nil, brokenAgain},
+		{"another, resumed", another, agreed(resume), ""},
+		{"the same, resumed only", again, agreed(resume), brokenAgain},
+		{"the same, retried", again, agreed(retry), ""},
+		{"another, though only the one is retried", another, agreed(retry), broken},
+		{"another, retried though it has not failed", another, with(retry, func(a *rollout.Approval) { a.Member = "eu-3" }), broken},
+		{"the same, another retried", again, with(retry, func(a *rollout.Approval) { a.Member = "eu-3" }), brokenAgain},
+		{"resumed in another fleet", another, with(resume, func(a *rollout.Approval) { a.Fleet = "lab" }), broken},
+		{"retried in another fleet", again, with(retry, func(a *rollout.Approval) { a.Fleet = "lab" }), brokenAgain},
+		{"resumed in another revision", another, with(resume, func(a *rollout.Approval) { a.Revision = 2 }), broken},
+		{"retried in another revision", again, with(retry, func(a *rollout.Approval) { a.Revision = 4 }), brokenAgain},
+		{"resumed too early", another, with(resume, func(a *rollout.Approval) { a.At = now.Add(-time.Hour) }), broken},
+		{"retried too early", again, with(retry, func(a *rollout.Approval) { a.At = now.Add(-time.Hour) }), brokenAgain},
+		{"resumed right after it", another, with(resume, func(a *rollout.Approval) { a.At = now.Add(1 - time.Hour) }), ""},
+		{"resumed in a moment", another, with(resume, func(a *rollout.Approval) { a.At = now.Add(1) }), broken},
+		{"resumed until now", another, with(resume, func(a *rollout.Approval) { a.Until = now }), broken},
+		{"resumed until in a moment", another, with(resume, func(a *rollout.Approval) { a.Until = now.Add(1) }), ""},
+		{"retried until now", again, with(retry, func(a *rollout.Approval) { a.Until = now }), brokenAgain},
+	} {
+		in := hub()
+		in.Upgrades[1].Revision, in.Upgrades[1].EndedAt, in.Approvals = 3, now.Add(-time.Hour), test.approvals
+		var want []string
+		if test.want != "" {
+			want = []string{test.want}
+		}
+		got := invariant.Starts(in, rollout.Decision{Start: []rollout.Start{test.start}})
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: violations (-want +got):\n%s", test.name, diff)
+		}
+	}
+
+	// Who retried eu-2 before eu-4 failed knew nothing of that; who let the
+	// fleet go on afterwards did.
+	in := hub()
+	in.Upgrades[1].Revision, in.Upgrades[1].EndedAt = 3, now.Add(-time.Hour)
+	in.Upgrades = append(in.Upgrades, rollout.Upgrade{Member: "eu-4", N: 1, FleetUID: "uid-of-main", Revision: 3, Outcome: rollout.Failed, EndedAt: now.Add(-2 * time.Minute)})
+	in.Approvals = with(retry, func(a *rollout.Approval) { a.At = now.Add(-3 * time.Minute) })
+	want := []string{"member eu-2 would start after eu-4.1 failed in the same revision"}
+	if diff := cmp.Diff(want, invariant.Starts(in, rollout.Decision{Start: []rollout.Start{again}})); diff != "" {
+		t.Errorf("retried before another failed: violations (-want +got):\n%s", diff)
+	}
+	in.Approvals = append(in.Approvals, resume)
+	if got := invariant.Starts(in, rollout.Decision{Start: []rollout.Start{again}}); got != nil {
+		t.Errorf("retried before another failed, and resumed since: violations %q", got)
 	}
 }

@@ -213,7 +213,7 @@ func TestTroubledFleets(t *testing.T) {
 			h.decide()
 			h.bounds(before)
 			for _, u := range h.Upgrades[before:] {
-				if failed[fmt.Sprint(u.FleetUID, u.Revision)] {
+				if failed[fmt.Sprint(u.FleetUID, u.Revision)] && len(h.Approvals) == 0 {
 					t.Fatalf("member %s starts in a fleet that failed", u.Member)
 				}
 			}
@@ -221,6 +221,32 @@ func TestTroubledFleets(t *testing.T) {
 				return rapid.SampledFrom([]rollout.Outcome{rollout.Done, rollout.Done, rollout.Superseded, rollout.Failed}).Draw(t, "outcome")
 			})
 			h.trouble()
+		}
+	})
+}
+
+// TestFreezesEnd: as long as a freeze holds, nothing that it covers starts; when
+// all have ended, everything comes to its release.
+func TestFreezesEnd(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := anyHub(t)
+		for range 40 + 20*len(h.Members) {
+			if before := len(h.Upgrades); len(h.Members) > 0 && h.Now.Before(now.Add(20*tick)) {
+				if h.draw("freezes", 0, 2) == 0 {
+					h.freeze(h.Fleets[0].Name, h.Members[h.draw("member", 0, len(h.Members)-1)].Name)
+				}
+				h.decide()
+				h.bounds(before)
+			} else {
+				h.decide()
+			}
+			h.pass(func() rollout.Outcome { return rollout.Done })
+		}
+		d := h.decide()
+		for name, reason := range d.Waiting {
+			if reason.Code != fleet.AtRelease && reason.Code != fleet.Overlap {
+				t.Errorf("member %s waits at the end: %+v", name, reason)
+			}
 		}
 	})
 }
@@ -253,7 +279,7 @@ func (h *hub) trouble() {
 	m := &h.Members[h.draw("member", 0, len(h.Members)-1)]
 	f := &h.Fleets[h.draw("fleet", 0, len(h.Fleets)-1)]
 	w := &f.Waves[h.draw("wave", 0, len(f.Waves)-1)]
-	switch h.draw("trouble", 0, 9) {
+	switch h.draw("trouble", 0, 12) {
 	case 0:
 		m.Ready = !m.Ready
 	case 1:
@@ -276,7 +302,32 @@ func (h *hub) trouble() {
 		}
 	case 8:
 		h.Now = h.Now.Add(time.Duration(h.draw("hours", 1, 30)) * time.Hour)
+	case 9, 10:
+		h.freeze(f.Name, m.Name)
+	case 11, 12:
+		h.Approvals = append(h.Approvals, rollout.Approval{
+			Name: fmt.Sprintf("yes-%d", len(h.Approvals)), Fleet: f.Name, Revision: f.Revision, Member: m.Name, At: h.Now,
+			Subject: rapid.SampledFrom([]rollout.Subject{rollout.Resume, rollout.Retry}).Draw(h.t, "subject"),
+			Until:   h.Now.Add(time.Duration(h.draw("minutes", 1, 30)) * time.Minute),
+		})
 	}
+}
+
+// freeze draws a no to a fleet, a member, both or everything, that ends.
+func (h *hub) freeze(fleetName, member string) {
+	from := h.Now.Add(time.Duration(h.draw("from", -5, 5)) * tick)
+	freeze := rollout.Freeze{
+		Name: fmt.Sprintf("no-%d", len(h.Freezes)), Fleet: fleetName, Member: member, Reason: "a drill",
+		Stops: rapid.SampledFrom([]rollout.Stops{rollout.Starts, rollout.Skip}).Draw(h.t, "stops"),
+		From:  from, Until: from.Add(time.Duration(h.draw("ticks", 1, 20)) * tick),
+	}
+	if h.draw("of every fleet", 0, 3) == 0 {
+		freeze.Fleet = ""
+	}
+	if freeze.Stops == rollout.Starts && h.draw("of every member", 0, 1) == 0 {
+		freeze.Member = ""
+	}
+	h.Freezes = append(h.Freezes, freeze)
 }
 
 // TestDecideIgnoresOrder: maps and lists of the hub come in any order.

@@ -26,10 +26,12 @@ const standingPause = 24 * time.Hour
 
 // Input is everything a decision needs.
 type Input struct {
-	Now      time.Time
-	Members  []Member
-	Fleets   []Fleet
-	Upgrades []Upgrade
+	Now       time.Time
+	Members   []Member
+	Fleets    []Fleet
+	Upgrades  []Upgrade
+	Freezes   []Freeze
+	Approvals []Approval
 }
 
 // Member is one cluster as its hub object tells.
@@ -112,14 +114,17 @@ type Start struct {
 type FleetState struct {
 	Name  string
 	Waves []WaveState
-	// Halt is why nothing of the fleet starts; zero where it may.
+	// Halt is why nothing of the fleet starts; zero where it may, and where all
+	// of it is where it should be.
 	Halt fleet.Reason
+	// Freeze is the freeze of the whole fleet; zero where there is none.
+	Freeze fleet.Reason
 }
 
 // WaveState lists the members of a wave by where they are.
 type WaveState struct {
-	Name                           string
-	Done, Running, Waiting, Failed []string
+	Name                                    string
+	Done, Running, Waiting, Failed, Skipped []string
 }
 
 // Decide plans all fleets at once.
@@ -138,6 +143,7 @@ type planner struct {
 	members  map[string]Member
 	upgrades map[string][]Upgrade // by member, oldest first
 	selected map[string][]string  // waves that select a member, in words
+	verbs    verbs
 	decision Decision
 }
 
@@ -148,8 +154,10 @@ func newPlanner(in Input) *planner {
 		members:  map[string]Member{},
 		upgrades: map[string][]Upgrade{},
 		selected: map[string][]string{},
+		verbs:    newVerbs(in),
 		decision: Decision{Waiting: map[string]fleet.Reason{}},
 	}
+	p.recheck(p.verbs.changes)
 	for _, m := range in.Members {
 		p.members[m.Name] = m
 	}
@@ -167,13 +175,19 @@ func newPlanner(in Input) *planner {
 }
 
 func (p *planner) fleet(f Fleet) {
-	state := FleetState{Name: f.Name}
+	state := FleetState{Name: f.Name, Freeze: p.verbs.frozen(f, "")}
+	settled := true
 	for _, w := range f.Waves {
-		state.Waves = append(state.Waves, p.standing(f, w))
+		standing := p.standing(f, w)
+		settled = settled && len(standing.Running)+len(standing.Waiting)+len(standing.Failed) == 0
+		state.Waves = append(state.Waves, standing)
 	}
-	state.Halt = halt(f, state)
+	halt := p.halt(f)
 	for i, w := range f.Waves {
-		p.wave(f, w, &state.Waves[i], state.Halt)
+		p.wave(f, w, &state.Waves[i], halt)
+	}
+	if !settled || halt.Code != fleet.Halted {
+		state.Halt = halt
 	}
 	p.decision.Fleets = append(p.decision.Fleets, state)
 }
@@ -186,7 +200,9 @@ func (p *planner) standing(f Fleet, w Wave) WaveState {
 		switch {
 		case found && last.Outcome == Running:
 			state.Running = append(state.Running, name)
-		case found && last.Outcome == Failed && last.of(f):
+		case !p.verbs.skipped(f, name).IsZero():
+			state.Skipped = append(state.Skipped, name)
+		case found && last.failed(f) && !p.verbs.retried(f, name, last):
 			state.Failed = append(state.Failed, name)
 		case p.reached(f, name):
 			state.Done = append(state.Done, name)
@@ -198,8 +214,8 @@ func (p *planner) standing(f Fleet, w Wave) WaveState {
 }
 
 // halt stops a fleet at its first failure in this revision: what broke one
-// member is likely to break the next.
-func halt(f Fleet, state FleetState) fleet.Reason {
+// member is likely to break the next. It goes on when a person says so.
+func (p *planner) halt(f Fleet) fleet.Reason {
 	if f.Release.Target.IsZero() {
 		return fleet.Reason{
 			Code: fleet.NoRelease, Object: "release " + f.Release.Name,
@@ -207,18 +223,44 @@ func halt(f Fleet, state FleetState) fleet.Reason {
 			Fix:     "create it, or set the fleet's spec.release to one that exists: kubectl get releases",
 		}
 	}
-	var failed []string
-	for _, w := range state.Waves {
-		failed = append(failed, w.Failed...)
+	var names []string
+	for _, u := range p.failures(f) {
+		names = append(names, u.Member)
 	}
-	if len(failed) == 0 {
+	slices.Sort(names)
+	names = slices.Compact(names)
+	if len(names) == 0 {
 		return fleet.Reason{}
 	}
 	return fleet.Reason{
-		Code: fleet.Halted, Object: "member " + failed[0],
-		Message: fmt.Sprintf("%d failed (%s), 0 tolerated", len(failed), strings.Join(failed, ", ")),
-		Fix:     "see refit why " + failed[0] + "; then set the fleet's spec.release to a release that mends it",
+		Code: fleet.Halted, Object: "member " + names[0],
+		Message: fmt.Sprintf("%d failed (%s), 0 tolerated", len(names), strings.Join(names, ", ")),
+		Fix: fmt.Sprintf("see refit why %s; then set the fleet's spec.release to a release that mends it, or let it go on: refit resume %s --reason …",
+			names[0], f.Name),
 	}
+}
+
+// failures are the upgrades that failed in this revision, and no person has let
+// the fleet go on since. One that was retried stays a failure.
+func (p *planner) failures(f Fleet) []Upgrade {
+	var failures []Upgrade
+	for _, w := range f.Waves {
+		for _, name := range w.Members {
+			for _, u := range p.upgrades[name] {
+				if u.failed(f) && !p.verbs.resumed(f, u) {
+					failures = append(failures, u)
+				}
+			}
+		}
+	}
+	return failures
+}
+
+// excepted tells whether a member may start though its fleet has halted: it
+// failed, and a person who knew of all that halts the fleet said it may.
+func (p *planner) excepted(f Fleet, name string) bool {
+	last, found := p.last(name)
+	return found && last.failed(f) && !slices.ContainsFunc(p.failures(f), func(u Upgrade) bool { return !p.verbs.retried(f, name, u) })
 }
 
 // wave starts as many waiting members as there are slots, and says of each
@@ -233,8 +275,11 @@ func (p *planner) wave(f Fleet, w Wave, state *WaveState, halted fleet.Reason) {
 	for _, name := range state.Failed {
 		p.wait(name, fleet.Reason{
 			Code: fleet.EndedFailed, Message: "its upgrade failed in this revision", Object: "clusterupgrade " + p.name(name),
-			Fix: "repair the cause, then set the fleet's spec.release to a release that mends it",
+			Fix: fmt.Sprintf("repair the cause, then let it start again: refit retry %s --reason …", name),
 		})
+	}
+	for _, name := range state.Skipped {
+		p.wait(name, p.verbs.skipped(f, name))
 	}
 	inFlight := len(state.Running)
 	for _, name := range p.order(state.Waiting) {
@@ -272,7 +317,9 @@ func (p *planner) blocked(f Fleet, name string, halted fleet.Reason) fleet.Reaso
 			Message: "selected by " + strings.Join(p.selected[name], " and "),
 			Fix:     "change labels or a selector so that one wave of one fleet selects it",
 		}
-	case !halted.IsZero():
+	case !p.verbs.frozen(f, name).IsZero():
+		return p.verbs.frozen(f, name)
+	case !halted.IsZero() && (halted.Code != fleet.Halted || !p.excepted(f, name)):
 		return halted
 	case !p.fresh(member) || member.Oldest.IsZero():
 		return fleet.Reason{
@@ -307,14 +354,20 @@ func (p *planner) start(f Fleet, w Wave, name string) {
 }
 
 // wait keeps the first reason of a member; but what one fleet says holds it up
-// counts more than that it is where another fleet wants it.
+// counts more than that another leaves it out, and that more than that it is
+// where a third wants it.
 func (p *planner) wait(name string, reason fleet.Reason) {
-	if said, found := p.decision.Waiting[name]; !found || said.Code == fleet.AtRelease {
+	weight := func(code fleet.Code) int { return slices.Index([]fleet.Code{fleet.Skipped, fleet.AtRelease}, code) }
+	said, found := p.decision.Waiting[name]
+	if !found || weight(said.Code) > weight(reason.Code) {
 		p.decision.Waiting[name] = reason
 	}
 }
 
 func (p *planner) recheck(at time.Time) {
+	if at.IsZero() {
+		return
+	}
 	if p.decision.Recheck.IsZero() || at.Before(p.decision.Recheck) {
 		p.decision.Recheck = at
 	}
@@ -353,3 +406,6 @@ func (p *planner) fresh(member Member) bool {
 
 // of tells whether the upgrade belongs to what the fleet rolls now.
 func (u Upgrade) of(f Fleet) bool { return u.FleetUID == f.UID && u.Revision == f.Revision }
+
+// failed tells whether the upgrade failed at what the fleet rolls now.
+func (u Upgrade) failed(f Fleet) bool { return u.Outcome == Failed && u.of(f) }

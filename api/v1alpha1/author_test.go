@@ -1,0 +1,144 @@
+package v1alpha1_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "refit.dev/refit/api/v1alpha1"
+	"refit.dev/refit/deploy/chart"
+	"refit.dev/refit/internal/hub"
+)
+
+const wantAnn = `the annotation refit.dev/by says who created it and never changes: it would have to be "ann"`
+
+// TestAuthor: who created a Freeze or an Approval is written on it, and whoever
+// says otherwise is refused or overruled.
+func TestAuthor(t *testing.T) {
+	config := startHub(t)
+	ann, ben := as(t, config, "ann", "system:masters"), as(t, config, "ben", "system:masters")
+	policies, err := chart.Policies()
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	// Before v1.36 an API server has no policies that write.
+	refusing := slices.DeleteFunc(slices.Clone(policies), func(policy *unstructured.Unstructured) bool {
+		return strings.HasPrefix(policy.GetKind(), "Mutating")
+	})
+	if len(refusing) != 2 || len(policies) != 4 {
+		t.Fatalf("%d policies, %d of them refuse; want 4, and 2", len(policies), len(refusing))
+	}
+	if err := hub.InstallPolicies(t.Context(), config, refusing); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "who is not true is refused", func() error {
+		err := ann.Create(t.Context(), by(t, goodFreeze, "ben"), client.DryRunAll)
+		if err == nil {
+			return errors.New("it is admitted")
+		}
+		return nil
+	})
+	for _, good := range []string{goodFreeze, goodApproval} {
+		t.Run("refused "+parse(t, good).GetKind(), func(t *testing.T) {
+			judgeRefusal(t, ann.Create(t.Context(), by(t, good, "ben")), wantAnn)
+			judgeRefusal(t, ann.Create(t.Context(), by(t, good, "")), wantAnn)
+			judgeRefusal(t, ann.Create(t.Context(), parse(t, good)), wantAnn)
+			object := by(t, good, "ann")
+			judgeRefusal(t, ann.Create(t.Context(), object), "")
+			stays(t, object, ann, ben)
+			judgeRefusal(t, ben.Delete(t.Context(), object), "")
+		})
+	}
+
+	if err := hub.InstallPolicies(t.Context(), config, policies); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "who is not true is overruled", func() error {
+		return ann.Create(t.Context(), by(t, goodFreeze, "ben"), client.DryRunAll)
+	})
+	for _, good := range []string{goodFreeze, goodApproval} {
+		t.Run("overruled "+parse(t, good).GetKind(), func(t *testing.T) {
+			for _, object := range []*unstructured.Unstructured{by(t, good, "ben"), by(t, good, ""), parse(t, good), by(t, good, "ann")} {
+				object.SetAnnotations(merged(object.GetAnnotations(), "ticket", "4711"))
+				judgeRefusal(t, ann.Create(t.Context(), object), "")
+				if got := object.GetAnnotations(); got[v1.ByAnnotation] != "ann" || got["ticket"] != "4711" {
+					t.Errorf("annotations are %q, want ann's name, and what was there", got)
+				}
+				stays(t, object, ann, ben)
+				judgeRefusal(t, ann.Delete(t.Context(), object), "")
+			}
+			bare := parse(t, good)
+			judgeRefusal(t, ben.Create(t.Context(), bare), "")
+			if got := bare.GetAnnotations(); len(got) != 1 || got[v1.ByAnnotation] != "ben" {
+				t.Errorf("annotations of what had none are %q, want ben's name", got)
+			}
+		})
+	}
+	if err := hub.InstallPolicies(t.Context(), config, policies); err != nil {
+		t.Errorf("install once more: %v", err)
+	}
+}
+
+// stays: nobody changes that ann created it, nor takes that out; all else may change.
+func stays(t *testing.T, object *unstructured.Unstructured, people ...client.Client) {
+	t.Helper()
+	for _, person := range people {
+		for _, name := range []string{"ben", ""} {
+			changed := object.DeepCopy()
+			changed.SetAnnotations(merged(object.GetAnnotations(), v1.ByAnnotation, name))
+			judgeRefusal(t, person.Update(t.Context(), changed), wantAnn)
+		}
+		bare := object.DeepCopy()
+		bare.SetAnnotations(nil)
+		judgeRefusal(t, person.Update(t.Context(), bare), wantAnn)
+		changed := object.DeepCopy()
+		changed.SetAnnotations(merged(object.GetAnnotations(), "seen", "yes"))
+		judgeRefusal(t, person.Update(t.Context(), changed, client.DryRunAll), "")
+	}
+}
+
+// by is an object that claims to be somebody's.
+func by(t *testing.T, text, name string) *unstructured.Unstructured {
+	t.Helper()
+	object := parse(t, text)
+	object.SetAnnotations(map[string]string{v1.ByAnnotation: name})
+	return object
+}
+
+func merged(annotations map[string]string, key, value string) map[string]string {
+	all := map[string]string{key: value}
+	for k, v := range annotations {
+		if k != key {
+			all[k] = v
+		}
+	}
+	return all
+}
+
+// eventually waits for a policy, which an API server heeds a moment after it
+// was installed.
+func eventually(t *testing.T, what string, condition func() error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := condition()
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("%s: not within a minute: %v", what, err)
+		}
+	}
+}
