@@ -49,7 +49,7 @@ func Policies() ([]*unstructured.Unstructured, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read embedded policy: %w", err)
 		}
-		for _, document := range bytes.Split(text, []byte("\n---\n")) {
+		for document := range bytes.SplitSeq(text, []byte("\n---\n")) {
 			policy := &unstructured.Unstructured{}
 			if err := yaml.Unmarshal(document, &policy.Object); err != nil {
 				return nil, fmt.Errorf("read embedded policy %s: %w", name, err)

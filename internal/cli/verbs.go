@@ -107,7 +107,7 @@ func newSkipCommand() *cobra.Command {
 		Long: `Leave a member out: no upgrade of it begins, and its fleet counts as done
 without it. It writes a Freeze, which ends with --until or when it is deleted.`,
 		Example: `  refit skip payments-eu-1 --reason "is scrapped in March"`,
-		Args:    exactlyOne("MEMBER", "refit status"),
+		Args:    exactlyOne("MEMBER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return freeze(cmd, flags, "skip-", v1.FreezeSpec{Member: args[0], Stops: v1.StopsSkip})
 		},
@@ -121,11 +121,11 @@ func freeze(cmd *cobra.Command, flags verbFlags, prefix string, spec v1.FreezeSp
 	if err != nil {
 		return err
 	}
-	hub, seen, err := look(cmd)
+	hub, err := look(cmd)
 	if err != nil {
 		return err
 	}
-	if err := covers(seen, spec); err != nil {
+	if err := covers(hub.seen, spec); err != nil {
 		return err
 	}
 	spec.Until, spec.Reason = until, flags.reason
@@ -164,17 +164,17 @@ until now do not count any more in this revision. Members that failed do not
 start again by that; see "refit retry". It writes an Approval; deleting that
 takes it back. A pause is ended by deleting its Freeze: kubectl delete freeze.`,
 		Example: `  refit resume main --reason "quota raised, see ticket 4711"`,
-		Args:    exactlyOne("FLEET", "refit status"),
+		Args:    exactlyOne("FLEET"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			until, err := flags.read(cmd, time.Now())
 			if err != nil {
 				return err
 			}
-			hub, seen, err := look(cmd)
+			hub, err := look(cmd)
 			if err != nil {
 				return err
 			}
-			spec, err := resume(seen, args[0], time.Now())
+			spec, err := resume(hub.seen, args[0], time.Now())
 			if err != nil {
 				return err
 			}
@@ -194,17 +194,17 @@ func newRetryCommand() *cobra.Command {
 		Long: `Let a member start again whose upgrade failed in this revision, also where its
 fleet has halted. It writes an Approval; deleting that takes it back.`,
 		Example: `  refit retry payments-eu-1 --reason "disk replaced"`,
-		Args:    exactlyOne("MEMBER", "refit status"),
+		Args:    exactlyOne("MEMBER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			until, err := flags.read(cmd, time.Now())
 			if err != nil {
 				return err
 			}
-			hub, seen, err := look(cmd)
+			hub, err := look(cmd)
 			if err != nil {
 				return err
 			}
-			spec, err := retry(seen, args[0], time.Now())
+			spec, err := retry(hub.seen, args[0], time.Now())
 			if err != nil {
 				return err
 			}
@@ -216,14 +216,20 @@ fleet has halted. It writes an Approval; deleting that takes it back.`,
 	return cmd
 }
 
+// known is a hub and what was read of it.
+type known struct {
+	*hub
+	seen observe.Hub
+}
+
 // look connects to the hub and reads it.
-func look(cmd *cobra.Command) (*hub, observe.Hub, error) {
+func look(cmd *cobra.Command) (known, error) {
 	h, err := connect(cmd)
 	if err != nil {
-		return nil, observe.Hub{}, err
+		return known{}, err
 	}
 	seen, err := h.read(cmd.Context())
-	return h, seen, err
+	return known{hub: h, seen: seen}, err
 }
 
 // resume is the approval to go on of a fleet that has halted.

@@ -16,7 +16,7 @@ func newWhyCommand() *cobra.Command {
 		Use:     "why MEMBER",
 		Short:   "Say why a member is where it is, since when, and what to do",
 		Example: `  refit why payments-eu-1`,
-		Args:    exactlyOne("MEMBER", "refit status"),
+		Args:    exactlyOne("MEMBER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			hub, err := connect(cmd)
 			if err != nil {
@@ -49,11 +49,11 @@ func memberNames(hub observe.Hub) string {
 }
 
 // exactlyOne wants one argument, and says where its values are found.
-func exactlyOne(what, lister string) cobra.PositionalArgs {
+func exactlyOne(what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) == 1 {
 			return nil
 		}
-		return fmt.Errorf("%s wants exactly one %s, not %d; see \"%s\"", cmd.CommandPath(), what, len(args), lister)
+		return fmt.Errorf("%s wants exactly one %s, not %d; see \"refit status\"", cmd.CommandPath(), what, len(args))
 	}
 }
