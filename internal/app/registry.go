@@ -64,8 +64,12 @@ func (r *registry) add(ctx context.Context) error {
 	return nil
 }
 
-// forget deletes the MemberClusters of local members that were deleted.
+// forget deletes the MemberClusters of local members that were deleted. A folder
+// of members that is missing, say because it is not mounted, deletes nobody.
 func (r *registry) forget(ctx context.Context) error {
+	if !r.members.Known() {
+		return nil
+	}
 	names, err := r.members.Names()
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 	authenticationv1 "k8s.io/api/authentication/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -166,20 +167,9 @@ takes it back. A pause is ended by deleting its Freeze: kubectl delete freeze.`,
 		Example: `  refit resume main --reason "quota raised, see ticket 4711"`,
 		Args:    exactlyOne("FLEET"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			until, err := flags.read(cmd, time.Now())
-			if err != nil {
-				return err
-			}
-			hub, err := look(cmd)
-			if err != nil {
-				return err
-			}
-			spec, err := resume(hub.seen, args[0], time.Now())
-			if err != nil {
-				return err
-			}
-			spec.Until, spec.Reason = until, flags.reason
-			return hub.say(cmd.Context(), &v1.Approval{ObjectMeta: hub.named("resume-"), Spec: spec}, "Approval", cmd.OutOrStdout())
+			return approve(cmd, flags, "resume-", func(hub observe.Hub, now time.Time) (v1.ApprovalSpec, error) {
+				return resume(hub, args[0], now)
+			})
 		},
 	}
 	flags.add(cmd)
@@ -196,24 +186,32 @@ fleet has halted. It writes an Approval; deleting that takes it back.`,
 		Example: `  refit retry payments-eu-1 --reason "disk replaced"`,
 		Args:    exactlyOne("MEMBER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			until, err := flags.read(cmd, time.Now())
-			if err != nil {
-				return err
-			}
-			hub, err := look(cmd)
-			if err != nil {
-				return err
-			}
-			spec, err := retry(hub.seen, args[0], time.Now())
-			if err != nil {
-				return err
-			}
-			spec.Until, spec.Reason = until, flags.reason
-			return hub.say(cmd.Context(), &v1.Approval{ObjectMeta: hub.named("retry-"), Spec: spec}, "Approval", cmd.OutOrStdout())
+			return approve(cmd, flags, "retry-", func(hub observe.Hub, now time.Time) (v1.ApprovalSpec, error) {
+				return retry(hub, args[0], now)
+			})
 		},
 	}
 	flags.add(cmd)
 	return cmd
+}
+
+// approve writes what a person agrees to, as the hub's state tells it.
+func approve(cmd *cobra.Command, flags verbFlags, prefix string, what func(observe.Hub, time.Time) (v1.ApprovalSpec, error)) error {
+	now := time.Now()
+	until, err := flags.read(cmd, now)
+	if err != nil {
+		return err
+	}
+	hub, err := look(cmd)
+	if err != nil {
+		return err
+	}
+	spec, err := what(hub.seen, now)
+	if err != nil {
+		return err
+	}
+	spec.Until, spec.Reason = until, flags.reason
+	return hub.say(cmd.Context(), &v1.Approval{ObjectMeta: hub.named(prefix), Spec: spec}, "Approval", cmd.OutOrStdout())
 }
 
 // known is a hub and what was read of it.
@@ -311,10 +309,13 @@ func (h *hub) say(ctx context.Context, object client.Object, kind string, out io
 	if err != nil {
 		return err
 	}
-	if err := h.client.Create(ctx, object); err != nil {
-		return fmt.Errorf("create the %s: %w", kind, err)
-	}
 	resource := strings.ToLower(kind)
+	if err := h.client.Create(ctx, object); apierrors.ReasonForError(err) != metav1.StatusReasonUnknown {
+		return fmt.Errorf("create the %s: %w", kind, err)
+	} else if err != nil { // no answer is not a no
+		return fmt.Errorf("create the %s: whether it was made is not known, see \"kubectl get %ss -n %s\" before another try: %w",
+			kind, resource, h.namespace, err)
+	}
 	fmt.Fprintf(out, "%s %s created; take it back with: kubectl delete %s -n %s %s\nThe same with kubectl:\n\nkubectl create -f - <<'YAML'\n%sYAML\n",
 		resource, object.GetName(), resource, object.GetNamespace(), object.GetName(), text)
 	return nil

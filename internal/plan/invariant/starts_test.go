@@ -237,6 +237,7 @@ func TestStartsAgreed(t *testing.T) {
 		{"another, though only the one is retried", another, agreed(retry), broken},
 		{"another, retried though it has not failed", another, with(retry, func(a *rollout.Approval) { a.Member = "eu-3" }), broken},
 		{"the same, another retried", again, with(retry, func(a *rollout.Approval) { a.Member = "eu-3" }), brokenAgain},
+		{"the same, resumed by its name", again, with(resume, func(a *rollout.Approval) { a.Member = "eu-2" }), brokenAgain},
 		{"resumed in another fleet", another, with(resume, func(a *rollout.Approval) { a.Fleet = "lab" }), broken},
 		{"retried in another fleet", again, with(retry, func(a *rollout.Approval) { a.Fleet = "lab" }), brokenAgain},
 		{"resumed in another revision", another, with(resume, func(a *rollout.Approval) { a.Revision = 2 }), broken},
@@ -258,6 +259,22 @@ func TestStartsAgreed(t *testing.T) {
 		got := invariant.Starts(in, rollout.Decision{Start: []rollout.Start{test.start}})
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: violations (-want +got):\n%s", test.name, diff)
+		}
+	}
+
+	// A retry is of who failed in what the fleet rolls now, and of nobody else.
+	for _, own := range []rollout.Upgrade{
+		{FleetUID: "uid-of-main", Revision: 2, Outcome: rollout.Failed},
+		{FleetUID: "uid-of-lab", Revision: 3, Outcome: rollout.Failed},
+		{FleetUID: "uid-of-main", Revision: 3, Outcome: rollout.Superseded},
+	} {
+		in := hub()
+		own.Member, own.N, own.EndedAt = "eu-2", 6, now.Add(-2*time.Hour)
+		in.Upgrades[1], in.Approvals = own, agreed(retry)
+		in.Upgrades = append(in.Upgrades, rollout.Upgrade{Member: "eu-4", N: 1, FleetUID: "uid-of-main", Revision: 3, Outcome: rollout.Failed, EndedAt: now.Add(-time.Hour)})
+		want := []string{"member eu-2 would start after eu-4.1 failed in the same revision"}
+		if diff := cmp.Diff(want, invariant.Starts(in, rollout.Decision{Start: []rollout.Start{again}})); diff != "" {
+			t.Errorf("after %+v: violations (-want +got):\n%s", own, diff)
 		}
 	}
 

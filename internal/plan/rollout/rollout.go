@@ -148,16 +148,16 @@ type planner struct {
 }
 
 func newPlanner(in Input) *planner {
+	verbs := newVerbs(in)
 	p := &planner{
 		now:      in.Now,
 		fleets:   slices.SortedFunc(slices.Values(in.Fleets), func(a, b Fleet) int { return strings.Compare(a.Name, b.Name) }),
 		members:  map[string]Member{},
 		upgrades: map[string][]Upgrade{},
 		selected: map[string][]string{},
-		verbs:    newVerbs(in),
-		decision: Decision{Waiting: map[string]fleet.Reason{}},
+		verbs:    verbs,
+		decision: Decision{Waiting: map[string]fleet.Reason{}, Recheck: verbs.changes},
 	}
-	p.recheck(p.verbs.changes)
 	for _, m := range in.Members {
 		p.members[m.Name] = m
 	}
@@ -202,7 +202,7 @@ func (p *planner) standing(f Fleet, w Wave) WaveState {
 			state.Running = append(state.Running, name)
 		case !p.verbs.skipped(f, name).IsZero():
 			state.Skipped = append(state.Skipped, name)
-		case found && last.failed(f) && !p.verbs.retried(f, name, last):
+		case last.failed(f) && !p.verbs.retried(f, name, last):
 			state.Failed = append(state.Failed, name)
 		case p.reached(f, name):
 			state.Done = append(state.Done, name)
@@ -259,8 +259,8 @@ func (p *planner) failures(f Fleet) []Upgrade {
 // excepted tells whether a member may start though its fleet has halted: it
 // failed, and a person who knew of all that halts the fleet said it may.
 func (p *planner) excepted(f Fleet, name string) bool {
-	last, found := p.last(name)
-	return found && last.failed(f) && !slices.ContainsFunc(p.failures(f), func(u Upgrade) bool { return !p.verbs.retried(f, name, u) })
+	last, _ := p.last(name)
+	return last.failed(f) && !slices.ContainsFunc(p.failures(f), func(u Upgrade) bool { return !p.verbs.retried(f, name, u) })
 }
 
 // wave starts as many waiting members as there are slots, and says of each
@@ -365,9 +365,6 @@ func (p *planner) wait(name string, reason fleet.Reason) {
 }
 
 func (p *planner) recheck(at time.Time) {
-	if at.IsZero() {
-		return
-	}
 	if p.decision.Recheck.IsZero() || at.Before(p.decision.Recheck) {
 		p.decision.Recheck = at
 	}

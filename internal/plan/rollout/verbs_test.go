@@ -66,8 +66,8 @@ func TestFreezes(t *testing.T) {
 		{
 			name: "several: the first by name is told, and the next change of any is waited for",
 			freezes: []rollout.Freeze{
-				{Name: "b", Fleet: "main", Stops: rollout.Starts, Until: later, By: "bob", Reason: "b"},
 				{Name: "a", Fleet: "main", Stops: rollout.Starts, Until: later.Add(time.Hour), By: "ann", Reason: "a"},
+				{Name: "b", Fleet: "main", Stops: rollout.Starts, Until: later, By: "bob", Reason: "b"},
 			},
 			want: `eu-1 Frozen: frozen by ann until 2026-11-04 00:00:00 UTC: a
 				eu-2 Frozen: frozen by ann until 2026-11-04 00:00:00 UTC: a`,
@@ -186,6 +186,17 @@ func TestApprovals(t *testing.T) {
 			approvals: []rollout.Approval{with(retry, func(a *rollout.Approval) { a.Member = "eu-2" })},
 			want:      halted,
 		},
+		{
+			name:      "twice of the same member: it is one that failed",
+			upgrades:  append(failed, upgrade("eu-1", 2, rollout.Failed, 30*time.Second)),
+			approvals: []rollout.Approval{retry}, want: halted,
+		},
+		{
+			name: "to go on, by the member's name: that does not start it again", upgrades: failed,
+			approvals: []rollout.Approval{with(resume, func(a *rollout.Approval) { a.Member = "eu-1" })},
+			want: `start eu-2.1 for main/all revision 3 at 2026.11
+				eu-1 EndedFailed: its upgrade failed in this revision`,
+		},
 		{name: "of another revision", upgrades: failed, approvals: []rollout.Approval{
 			with(resume, func(a *rollout.Approval) { a.Revision = 2 }), with(retry, func(a *rollout.Approval) { a.Revision = 4 }),
 		}, want: halted},
@@ -286,6 +297,36 @@ func TestHaltEnds(t *testing.T) {
 	}
 }
 
+// TestHaltOfWaves: what one wave lacks halts the fleet, though the last one is
+// settled; and a release that is gone is told whatever else is so.
+func TestHaltOfWaves(t *testing.T) {
+	failed := []rollout.Upgrade{upgrade("eu-2", 1, rollout.Failed, time.Hour), upgrade("eu-2", 2, rollout.Done, time.Minute)}
+	waves := main(5)
+	waves.Waves = []rollout.Wave{{Name: "a", MaxConcurrent: 1, Members: []string{"eu-1"}}, {Name: "b", MaxConcurrent: 1, Members: []string{"eu-2"}}}
+	d := rollout.Decide(rollout.Input{Now: now, Members: members("eu-1=v1.36.3 eu-2=v1.37.2"), Fleets: []rollout.Fleet{waves}, Upgrades: failed})
+	if got := d.Fleets[0].Halt.Code; got != fleet.Halted {
+		t.Errorf("with a wave that waits: halt %q, want Halted", got)
+	}
+
+	gone := main(5, "eu-2")
+	gone.Release = rollout.Release{Name: "2026.11"}
+	d = rollout.Decide(rollout.Input{
+		Now: now, Members: members("eu-2=v1.37.2"), Fleets: []rollout.Fleet{gone},
+		Freezes: []rollout.Freeze{{Name: "no", Member: "eu-2", Stops: rollout.Skip, Reason: "no"}},
+	})
+	if got := d.Fleets[0].Halt.Code; got != fleet.NoRelease {
+		t.Errorf("with nobody left to start: halt %q, want NoRelease", got)
+	}
+
+	d = rollout.Decide(rollout.Input{
+		Now: now, Members: members("eu-2=v1.36.3"), Fleets: []rollout.Fleet{gone}, Upgrades: failed[:1],
+		Approvals: []rollout.Approval{{Name: "again", Fleet: "main", Revision: 3, Subject: rollout.Retry, Member: "eu-2", At: now}},
+	})
+	if got := d.Waiting["eu-2"].Code; got != fleet.NoRelease || len(d.Start) > 0 {
+		t.Errorf("retried without a release: starts %v, waits for %q; want NoRelease", d.Start, got)
+	}
+}
+
 // TestFreezeAndOverlap: a member that one fleet leaves out and another wants
 // still hears that two select it, whichever comes first.
 func TestFreezeAndOverlap(t *testing.T) {
@@ -305,5 +346,19 @@ func TestFreezeAndOverlap(t *testing.T) {
 		if diff := cmp.Diff(text(test.want), told(d)); diff != "" {
 			t.Errorf("with %s, left out of %q (-want +got):\n%s", test.other, test.skips, diff)
 		}
+	}
+
+	// Of two that say the same, the first is told.
+	lab := main(1, "eu-1")
+	lab.Name, lab.UID = "lab", "uid-of-lab"
+	d := rollout.Decide(rollout.Input{
+		Now: now, Members: members("eu-1=v1.36.3"), Fleets: []rollout.Fleet{main(1, "eu-1"), lab},
+		Freezes: []rollout.Freeze{
+			{Name: "a", Fleet: "main", Member: "eu-1", Stops: rollout.Skip, By: "ann", Reason: "a"},
+			{Name: "b", Fleet: "lab", Member: "eu-1", Stops: rollout.Skip, By: "bob", Reason: "b"},
+		},
+	})
+	if got, want := d.Waiting["eu-1"].Message, "left out by bob: b"; got != want {
+		t.Errorf("left out of both: %q, want %q", got, want)
 	}
 }

@@ -62,6 +62,7 @@ func controlPlane(in Input, p pass) (Step, bool) {
 		return failed(op), false
 	}
 	cordoned, held := cordonedByOther(in)
+	ours := giveBack(in)
 	switch {
 	case !cp.Ready && in.Memory.reached(p):
 		return Step{}, true // it was seen there; the steps after it have guards of their own
@@ -69,6 +70,14 @@ func controlPlane(in Input, p pass) (Step, bool) {
 		return Step{Why: unreachable(cp), Recheck: soon}, false
 	case !in.Cluster.Reaches(cp.Oldest, p.to) && held:
 		return Step{Why: noderoll.Taken(cordoned, "another upgrade"), Recheck: in.Now.Add(pollWaiting)}, false
+	case !in.Cluster.Reaches(cp.Oldest, p.to) && len(ours) > 0: // it was there, and somebody took it back
+		return Step{
+			Actions: ours, Recheck: soon,
+			Why: fleet.Reason{
+				Code:    fleet.NodeReplacing,
+				Message: fmt.Sprintf("giving back %d node(s) in hand: the control plane is at %s again", len(ours), cp.Oldest),
+			},
+		}, false
 	case !in.Cluster.Reaches(cp.Oldest, p.to):
 		return Step{
 			Actions: []plan.Action{plan.UpgradeControlPlane{From: cp.Oldest, To: p.to, Token: own}},
@@ -83,6 +92,17 @@ func controlPlane(in Input, p pass) (Step, bool) {
 	default:
 		return Step{}, true
 	}
+}
+
+// giveBack undoes what the nodes in hand carry.
+func giveBack(in Input) []plan.Action {
+	var actions []plan.Action
+	for _, node := range in.Cluster.Nodes() {
+		if node.CordonedBy == in.UID {
+			actions = append(actions, plan.Restore{Node: node.Name, UID: node.UID, Upgrade: in.UID})
+		}
+	}
+	return actions
 }
 
 // cordonedByOther finds a node that another upgrade has in hand: it came between

@@ -195,6 +195,16 @@ func TestControlPlane(t *testing.T) {
 				again in 15s`,
 		},
 		{
+			name: "that somebody took back, with nodes in hand: they are given back first",
+			situation: situation{
+				from: "v1.36.3", nodes: "v1.36.3~ v1.36.3", memory: "v1.37.2 ControlPlane 9m 8m\n v1.37.2 Nodes 5m",
+			},
+			want: `ControlPlane v1.37.2
+				restore node a
+				NodeReplacing: giving back 1 node(s) in hand: the control plane is at v1.36.3 again
+				again in 2s`,
+		},
+		{
 			name:      "what an operation is busy with is told",
 			situation: situation{from: "v1.36.3", memory: asked, operations: []fleet.Operation{{ID: "op-7", Token: token("v1.37.2"), To: version("v1.37.2"), Phase: fleet.Running, Message: "etcd snapshot"}}},
 			want: `ControlPlane v1.37.2

@@ -177,11 +177,7 @@ func ahead(in Input, list []pass) []pass {
 // undoFirst lets no upgrade end as long as a node carries its cordon, or may
 // carry it unseen: where nodes were in hand, it looks once more.
 func undoFirst(in Input, step Step) Step {
-	for _, node := range in.Cluster.Nodes() {
-		if node.CordonedBy == in.UID {
-			step.Actions = append(step.Actions, plan.Restore{Node: node.Name, UID: node.UID, Upgrade: in.UID})
-		}
-	}
+	step.Actions = append(step.Actions, giveBack(in)...)
 	open := step.Memory.open(Nodes)
 	if len(step.Actions) > 0 || len(open) > 0 {
 		step.Name, step.Outcome, step.Recheck = Nodes, Going, in.Now.Add(pollRunning)

@@ -69,6 +69,13 @@ func (m Members) Names() ([]string, error) {
 	return names, nil
 }
 
+// Known tells whether there is a folder of members to look into: where it is
+// missing, nothing can be said about who was deleted.
+func (m Members) Known() bool {
+	_, err := os.Stat(filepath.Join(m.Dir, membersFolder))
+	return err == nil
+}
+
 // Start makes a stopped member run again.
 func (m Members) Start(ctx context.Context, name string) error {
 	f, err := m.folder(name)
