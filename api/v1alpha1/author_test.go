@@ -16,7 +16,7 @@ import (
 	"refit.dev/refit/internal/hub"
 )
 
-const wantAnn = `the annotation refit.dev/by says who created it and never changes: it would have to be "ann"`
+const wantAnn = `the annotation refit.dev/by says who said so and never changes: it would have to be "ann"`
 
 // TestAuthor: who created a Freeze or an Approval is written on it, and whoever
 // says otherwise is refused or overruled.
@@ -81,9 +81,36 @@ func TestAuthor(t *testing.T) {
 			}
 		})
 	}
+	t.Run("the end of an upgrade", func(t *testing.T) { endedBy(t, ann, ben) })
 	if err := hub.InstallPolicies(t.Context(), config, policies); err != nil {
 		t.Errorf("install once more: %v", err)
 	}
+}
+
+// endedBy: who ends an upgrade is written on it, whoever they say they are; who
+// writes anything else on it is not, and changes nothing of that.
+func endedBy(t *testing.T, ann, ben client.Client) {
+	judgeRefusal(t, ann.Create(t.Context(), by(t, goodUpgrade, "ben")), `it would have to be ""`)
+	object := parse(t, goodUpgrade)
+	judgeRefusal(t, ann.Create(t.Context(), object), "")
+	object.SetLabels(map[string]string{"seen": "yes"})
+	judgeRefusal(t, ann.Update(t.Context(), object), "")
+	if got := object.GetAnnotations()[v1.ByAnnotation]; got != "" {
+		t.Errorf("an upgrade that goes on is %s's", got)
+	}
+	claimed := object.DeepCopy()
+	claimed.SetAnnotations(map[string]string{v1.ByAnnotation: "ann"})
+	judgeRefusal(t, ann.Update(t.Context(), claimed), `it would have to be ""`)
+
+	object.SetAnnotations(map[string]string{v1.ByAnnotation: "ann"})
+	setPath(t, object, "spec.end", "Abort")
+	setPath(t, object, "spec.endReason", "wrong night")
+	judgeRefusal(t, ben.Update(t.Context(), object), "")
+	if got := object.GetAnnotations()[v1.ByAnnotation]; got != "ben" {
+		t.Errorf("ended by %q, want ben", got)
+	}
+	object.SetAnnotations(map[string]string{v1.ByAnnotation: "ann"})
+	judgeRefusal(t, ann.Update(t.Context(), object), `it would have to be "ben"`)
 }
 
 // stays: nobody changes that ann created it, nor takes that out; all else may change.

@@ -23,7 +23,9 @@ type ClusterUpgrade struct {
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	// +required
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="an upgrade's spec never changes: it is what the member was locked for"
+	// +kubebuilder:validation:XValidation:rule="self.member == oldSelf.member && self.release == oldSelf.release && self.fleet == oldSelf.fleet && self.fleetUID == oldSelf.fleetUID && self.revision == oldSelf.revision && self.wave == oldSelf.wave",message="an upgrade's spec never changes, but for its end: it is what the member was locked for"
+	// +kubebuilder:validation:XValidation:rule="!has(oldSelf.end) || has(self.end) && self.end == oldSelf.end && self.endReason == oldSelf.endReason",message="the end of an upgrade is set once"
+	// +kubebuilder:validation:XValidation:rule="has(self.end) == has(self.endReason)",message="end and endReason go together: say why"
 	Spec ClusterUpgradeSpec `json:"spec"`
 	// +optional
 	Status ClusterUpgradeStatus `json:"status,omitzero"`
@@ -57,7 +59,21 @@ type ClusterUpgradeSpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Wave string `json:"wave"`
+	// end is a person's wish to end the upgrade: Abort ends it at the next safe
+	// point, with everything undone that was changed for its sake.
+	// +optional
+	// +kubebuilder:validation:Enum=Abort
+	End string `json:"end,omitempty"`
+	// endReason is what people are told who ask why.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="self.matches('[^ ]') && !self.matches('[[:cntrl:]]')",message="endReason is one line that says why"
+	EndReason string `json:"endReason,omitempty"`
 }
+
+// EndAbort ends an upgrade at the next safe point.
+const EndAbort = "Abort"
 
 // ClusterUpgradeStatus is where the upgrade is. The Upgrades loop is its only
 // writer. Position is derived from what is observed of the cluster; only what

@@ -17,3 +17,11 @@ const (
 	// it, and its reason is the outcome. It never becomes False again.
 	ConditionEnded = "Ended"
 )
+
+// SafePointFinalizer keeps an upgrade, its member and its fleet until the upgrade
+// has come to a safe point: no operation runs, nothing is left to undo.
+const SafePointFinalizer = "refit.dev/safe-point"
+
+// ForgetAnnotation on a MemberCluster that is being deleted says why its upgrade is
+// not waited for: nobody will reach the cluster any more.
+const ForgetAnnotation = "refit.dev/forget"

@@ -39,14 +39,28 @@ type FleetSpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Release string `json:"release"`
-	// waves are the ordered parts of the fleet; there is one, with all members.
+	// waves are the ordered parts of the fleet; by default there is one, with all
+	// members. A member belongs to the first that selects it.
 	// +optional
 	// +kubebuilder:default={{name: "all"}}
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=1
+	// +kubebuilder:validation:MaxItems=8
 	Waves []Wave `json:"waves,omitempty"`
+	// maxFailures is how many members may fail in a revision: a number, or a
+	// percentage of all members, rounded down. One more, and the fleet halts until
+	// a person lets it go on.
+	// +optional
+	// +kubebuilder:default=0
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 : self.matches('^([0-9]|[1-9][0-9]|100)%$')",message="maxFailures is a number of at least 0, or a percentage from 0% to 100%"
+	MaxFailures intstr.IntOrString `json:"maxFailures,omitempty"`
+	// drift says what becomes of a member that was at the release and fell
+	// behind again: Correct brings it back, at most once a day, Report leaves it.
+	// +optional
+	// +kubebuilder:default=Correct
+	// +kubebuilder:validation:Enum=Correct;Report
+	Drift string `json:"drift,omitempty"`
 	// settle is how long a cluster must be seen healthy before anything is
 	// changed, and again at the end.
 	// +optional
@@ -64,19 +78,53 @@ type FleetSpec struct {
 	Nodes NodePolicy `json:"nodes,omitzero"`
 }
 
-// Wave is an ordered part of a fleet.
+// Wave is an ordered part of a fleet. What a rule of it may cost is reckoned for a
+// text as long as a request, times the waves: there are eight at most, and short
+// patterns.
 type Wave struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Name string `json:"name"`
+	// selector picks the wave's members among the fleet's; without one it has
+	// all that no wave before it has.
+	// +optional
+	Selector *Selector `json:"selector,omitempty"`
 	// maxConcurrent is how many members are in flight at once: a number, or a
 	// percentage of the wave's members, rounded up.
 	// +optional
 	// +kubebuilder:default=1
-	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 1 : self.matches('^([1-9]|[1-9][0-9]|100)%$')",message="maxConcurrent is a number of at least 1, or a percentage from 1% to 100%"
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 1 : self == '100%' || !self.startsWith('0') && self.matches(r'^\\d\\d?%$')",message="maxConcurrent is a number of at least 1, or a percentage from 1% to 100%"
 	MaxConcurrent intstr.IntOrString `json:"maxConcurrent,omitempty"`
+	// soak is how long the wave must stay healthy, from the last success of those
+	// it opened with, before the next wave opens.
+	// +optional
+	// +kubebuilder:default="0s"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('720h')",message="soak is between 0s and 720h (30 days)"
+	Soak metav1.Duration `json:"soak,omitempty"`
+	// minSuccess is how many of those the wave opened with must be at the release
+	// and healthy before the next wave opens: a number, or a percentage, rounded
+	// up. Who is left behind goes on.
+	// +optional
+	// +kubebuilder:default="100%"
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 1 : self == '100%' || !self.startsWith('0') && self.matches(r'^\\d\\d?%$')",message="minSuccess is a number of at least 1, or a percentage from 1% to 100%"
+	MinSuccess intstr.IntOrString `json:"minSuccess,omitempty"`
+	// maxFailures is how many of the wave's members may fail in a revision before
+	// the whole fleet halts: a number, or a percentage of them, rounded down.
+	// Without it only the fleet's own maxFailures counts.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 : self in ['0%', '100%'] || !self.startsWith('0') && self.matches(r'^\\d\\d?%$')",message="maxFailures is a number of at least 0, or a percentage from 0% to 100%"
+	MaxFailures *intstr.IntOrString `json:"maxFailures,omitempty"`
+	// allowEmpty lets the next wave open though this one selects nobody.
+	// +optional
+	AllowEmpty bool `json:"allowEmpty,omitempty"`
 }
+
+// What becomes of drift.
+const (
+	DriftCorrect = "Correct"
+	DriftReport  = "Report"
+)
 
 // NodePolicy says how the nodes of a pool are replaced.
 //
@@ -112,6 +160,18 @@ type FleetStatus struct {
 	// +listType=map
 	// +listMapKey=name
 	Waves []WaveStatus `json:"waves,omitempty"`
+	// roster is who is in the fleet, packed: five bytes a member, which are four
+	// of a hash of its UID and one for its wave.
+	// +optional
+	// +kubebuilder:validation:MaxLength=49152
+	Roster []byte `json:"roster,omitempty"`
+	// lossAt is when the first of the members was missed that are missing now.
+	// +optional
+	LossAt *metav1.Time `json:"lossAt,omitempty"`
+	// shrankAt is when too many of them were missing; nothing starts until they
+	// are back, or a person agrees.
+	// +optional
+	ShrankAt *metav1.Time `json:"shrankAt,omitempty"`
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -123,6 +183,17 @@ type WaveStatus struct {
 	// +required
 	Name         string `json:"name"`
 	MemberCounts `json:",inline"`
+	// openedAt is when the wave opened in this revision; from then on it has its
+	// cohort, those who were in it.
+	// +optional
+	OpenedAt *metav1.Time `json:"openedAt,omitempty"`
+	// passedAt is when it let the next wave open: enough of the cohort were there,
+	// and had soaked.
+	// +optional
+	PassedAt *metav1.Time `json:"passedAt,omitempty"`
+	// why the next wave does not open yet.
+	// +optional
+	Why string `json:"why,omitempty"`
 }
 
 // MemberCounts counts members by where they are.
@@ -141,6 +212,9 @@ type MemberCounts struct {
 	// failed in this revision.
 	// +optional
 	Failed int32 `json:"failed"`
+	// aborted by a person in this revision.
+	// +optional
+	Aborted int32 `json:"aborted,omitempty"`
 	// skipped are left out by a Freeze: nobody waits for them.
 	// +optional
 	Skipped int32 `json:"skipped,omitempty"`

@@ -50,11 +50,12 @@ type FreezeSpec struct {
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:XValidation:rule="self.matches('[^ ]') && !self.matches('[[:cntrl:]]')",message="reason is one line that says why"
 	Reason string `json:"reason"`
-	// stops says how much: Starts lets no upgrade begin; Skip leaves the member
-	// out of the fleet's count as well, so that nobody waits for it.
+	// stops says how much: Starts lets no upgrade begin; Everything also holds what
+	// is under way, as soon as that is safe; Skip leaves the member out of the
+	// fleet's count as well, so that nobody waits for it.
 	// +optional
 	// +kubebuilder:default=Starts
-	// +kubebuilder:validation:Enum=Starts;Skip
+	// +kubebuilder:validation:Enum=Starts;Everything;Skip
 	Stops string `json:"stops,omitempty"`
 }
 
@@ -63,8 +64,9 @@ const ByAnnotation = "refit.dev/by"
 
 // What a freeze stops.
 const (
-	StopsStarts = "Starts"
-	StopsSkip   = "Skip"
+	StopsStarts     = "Starts"
+	StopsEverything = "Everything"
+	StopsSkip       = "Skip"
 )
 
 // FreezeList is a list of Freezes.

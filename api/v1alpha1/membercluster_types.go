@@ -42,6 +42,9 @@ type MemberProvider struct {
 	Local *LocalProvider `json:"local,omitempty"`
 }
 
+// Kind is the provider's name, as the field has it.
+func (p MemberProvider) Kind() string { return "local" }
+
 // LocalProvider names a local member.
 type LocalProvider struct {
 	// name of the local member, as in "refit local list".

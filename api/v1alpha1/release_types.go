@@ -22,10 +22,26 @@ type Release struct {
 }
 
 // ReleaseSpec is what a release bundles.
+//
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.withdrawn) || has(self.withdrawn)",message="a release that was withdrawn stays so: create a new Release"
 type ReleaseSpec struct {
 	// +required
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a release's bundle never changes, for clusters were brought to it: create a new Release and set the Fleet's spec.release to it"
 	Bundle Bundle `json:"bundle"`
+	// withdrawn is the kill switch: nobody is brought to the release any more, and
+	// what is on its way stops where that is safe. It is never taken back.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a release that was withdrawn stays so, and why does too"
+	Withdrawn *Withdrawal `json:"withdrawn,omitempty"`
+}
+
+// Withdrawal says why a release is not to be used.
+type Withdrawal struct {
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="self.matches('[^ ]') && !self.matches('[[:cntrl:]]')",message="reason is one line that says why"
+	Reason string `json:"reason"`
 }
 
 // Bundle is the versions that belong together.

@@ -118,6 +118,10 @@ func TestAdmission(t *testing.T) {
 		{"a hop of a patch", goodRelease, "spec.bundle.hops", `{"1.36.3": v1.36.3}`, "hops maps a minor to a version of that minor"},
 		{"a hop of v and a minor", goodRelease, "spec.bundle.hops", `{"v1.36": v1.36.3}`, "hops maps a minor to a version of that minor"},
 
+		{"a release that is withdrawn", goodRelease, "spec.withdrawn", "{reason: loses volumes}", ""},
+		{"a release that is withdrawn for no reason", goodRelease, "spec.withdrawn", "{}", "spec.withdrawn.reason: Required value"},
+		{"a release that is withdrawn for a blank reason", goodRelease, "spec.withdrawn", `{reason: " "}`, "reason is one line that says why"},
+
 		{"a fleet", goodFleet, "", "", ""},
 		{"a fleet without a selector", goodFleet, "spec", `{release: x}`, "spec.selector: Required value"},
 		{"a fleet without a release", goodFleet, "spec.release", `""`, "spec.release"},
@@ -142,13 +146,38 @@ func TestAdmission(t *testing.T) {
 		{"17 labels", goodFleet, "spec.selector", "{matchLabels: {" + strings.Join(counted("l%d: v", 17), ", ") + "}}", "must have at most 16 items"},
 		{"17 expressions", goodFleet, "spec.selector", "{matchExpressions: [" + strings.Join(counted("{key: l%d, operator: Exists}", 17), ", ") + "]}", "must have at most 16 items"},
 		{"65 values", goodFleet, "spec.selector", "{matchExpressions: [{key: env, operator: In, values: [" + strings.Join(counted("v%d", 65), ", ") + "]}]}", "must have at most 64 items"},
-		{"two waves", goodFleet, "spec.waves", `[{name: a}, {name: b}]`, "must have at most 1 item"},
+		{"a canary and the rest", goodFleet, "spec.waves", `[{name: a, selector: {matchLabels: {env: dev}}, soak: 4h, minSuccess: 95%, maxFailures: 1, allowEmpty: true}, {name: b}]`, ""},
+		{"two waves of one name", goodFleet, "spec.waves", `[{name: a}, {name: a}]`, "Duplicate value"},
+		{"9 waves", goodFleet, "spec.waves", "[" + strings.Join(counted("{name: w%d}", 9), ", ") + "]", "must have at most 8 items"},
+		{"waves by the longest selectors", goodFleet, "spec.waves", "[" + strings.Join(counted("{name: w%d, selector: {"+longest+"}}", 4), ", ") + "]", ""},
+		{"a wave by what is no label", goodFleet, "spec.waves", `[{name: a, selector: {matchLabels: {env: prod!}}}]`, "a label's value has at most 63"},
+		{"30 days of soaking", goodFleet, "spec.waves", `[{name: a, soak: 720h}]`, ""},
+		{"more than 30 days of soaking", goodFleet, "spec.waves", `[{name: a, soak: 721h}]`, "soak is between 0s and 720h (30 days)"},
+		{"soaking backwards", goodFleet, "spec.waves", `[{name: a, soak: -1s}]`, "soak is between 0s and 720h (30 days)"},
+		{"a wave that needs nobody", goodFleet, "spec.waves", `[{name: a, minSuccess: 0}]`, "minSuccess is a number of at least 1, or a percentage from 1% to 100%"},
+
+		{"a wave that needs 0%", goodFleet, "spec.waves", `[{name: a, minSuccess: 0%}]`, "minSuccess is a number of at least 1, or a percentage from 1% to 100%"},
+
+		{"a wave that needs some", goodFleet, "spec.waves", `[{name: a, minSuccess: most}]`, "minSuccess is a number of at least 1, or a percentage from 1% to 100%"},
+
+		{"a wave that tolerates less than nothing", goodFleet, "spec.waves", `[{name: a, maxFailures: -1}]`, "maxFailures is a number of at least 0, or a percentage from 0% to 100%"},
+
+		{"a wave that tolerates some", goodFleet, "spec.waves", `[{name: a, maxFailures: some}]`, "maxFailures is a number of at least 0, or a percentage from 0% to 100%"},
+
+		{"a fleet that tolerates a tenth", goodFleet, "spec.maxFailures", "10%", ""},
+		{"a fleet that tolerates less than nothing", goodFleet, "spec.maxFailures", "-1", "maxFailures is a number of at least 0, or a percentage from 0% to 100%"},
+		{"a fleet that tolerates 101%", goodFleet, "spec.maxFailures", "101%", "maxFailures is a number of at least 0, or a percentage from 0% to 100%"},
+		{"a fleet that reports drift", goodFleet, "spec.drift", "Report", ""},
+		{"a fleet that fights drift", goodFleet, "spec.drift", "Fight", `supported values: "Correct", "Report"`},
 		{"no wave", goodFleet, "spec.waves", `[]`, "should have at least 1 items"},
 		{"a nameless wave", goodFleet, "spec.waves", `[{name: ""}]`, "should be at least 1 chars long"},
 		{"half of a wave at once", goodFleet, "spec.waves", `[{name: a, maxConcurrent: 50%}]`, ""},
 		{"none of a wave at once", goodFleet, "spec.waves", `[{name: a, maxConcurrent: 0}]`, "maxConcurrent is a number of at least 1, or a percentage from 1% to 100%"},
+
 		{"0% of a wave at once", goodFleet, "spec.waves", `[{name: a, maxConcurrent: 0%}]`, "maxConcurrent is a number of at least 1, or a percentage from 1% to 100%"},
+
 		{"101% of a wave at once", goodFleet, "spec.waves", `[{name: a, maxConcurrent: 101%}]`, "maxConcurrent is a number of at least 1, or a percentage from 1% to 100%"},
+
 		{"a day of settling", goodFleet, "spec.settle", "24h", ""},
 		{"more than a day of settling", goodFleet, "spec.settle", "25h", "settle is between 0s and 24h"},
 		{"settling for no duration", goodFleet, "spec.settle", "soon", "settle is between 0s and 24h"},
@@ -175,6 +204,11 @@ func TestAdmission(t *testing.T) {
 		{"an upgrade of revision 0", goodUpgrade, "spec.revision", "0", "greater than or equal to 1"},
 		{"an upgrade without a release's hash", goodUpgrade, "spec.release", "{name: x}", "hash: Required value"},
 
+		{"an upgrade that goes back", goodUpgrade, "spec.end", "RollBack", `supported values: "Abort"`},
+		{"an upgrade that ends for no reason", goodUpgrade, "spec.end", "Abort", "end and endReason go together: say why"},
+		{"an upgrade with a reason to end", goodUpgrade, "spec.endReason", "wrong night", "end and endReason go together: say why"},
+		{"an upgrade with two lines of reason", goodUpgrade, "spec.endReason", `"a\nb"`, "endReason is one line that says why"},
+
 		{"a freeze", goodFreeze, "", "", ""},
 		{"a freeze of everything, for ever", goodFreeze, "spec", "{reason: x}", ""},
 		{"a freeze without a reason", goodFreeze, "spec", "{fleet: main}", "spec.reason: Required value"},
@@ -192,7 +226,8 @@ func TestAdmission(t *testing.T) {
 		{"a freeze of a member with a long name", goodFreeze, "spec.member", strings.Repeat("a", 51), "may not be more than 50"},
 		{"a freeze that leaves out a member", goodFreeze, "spec", "{member: one, stops: Skip, reason: x}", ""},
 		{"a freeze that leaves out a fleet", goodFreeze, "spec", "{fleet: main, stops: Skip, reason: x}", "Skip leaves one member out: name it in member; to hold a fleet use stops: Starts"},
-		{"a freeze that stops everything", goodFreeze, "spec.stops", "Everything", `supported values: "Starts", "Skip"`},
+		{"a freeze that stops everything", goodFreeze, "spec.stops", "Everything", ""},
+		{"a freeze that stops time", goodFreeze, "spec.stops", "Time", `supported values: "Starts", "Everything", "Skip"`},
 
 		{"an approval to start again", goodApproval, "", "", ""},
 		{"an approval to go on", goodApproval, "spec", "{fleet: main, revision: 7, subject: Resume, reason: x}", ""},
@@ -225,6 +260,8 @@ func TestImmutability(t *testing.T) {
 	config := startHub(t)
 	c := as(t, config, "", "")
 	t.Run("a fleet that is older than the rules", func(t *testing.T) { writeOlderFleet(t, c, config) })
+	t.Run("the end of an upgrade", func(t *testing.T) { endOnce(t, c) })
+	t.Run("a release that is withdrawn", func(t *testing.T) { withdrawOnce(t, c) })
 	for _, test := range []struct {
 		name, object, path, set, want string
 	}{
@@ -257,12 +294,50 @@ func TestImmutability(t *testing.T) {
 	}
 }
 
+// endOnce: a person ends an upgrade once, for one reason.
+func endOnce(t *testing.T, c client.Client) {
+	object := parse(t, goodUpgrade)
+	judgeRefusal(t, c.Create(t.Context(), object), "")
+	setPath(t, object, "spec.end", "Abort")
+	setPath(t, object, "spec.endReason", "wrong night")
+	judgeRefusal(t, c.Update(t.Context(), object), "")
+	for _, change := range []func(*unstructured.Unstructured){
+		func(o *unstructured.Unstructured) { setPath(t, o, "spec.endReason", "another") },
+		func(o *unstructured.Unstructured) {
+			unstructured.RemoveNestedField(o.Object, "spec", "end")
+			unstructured.RemoveNestedField(o.Object, "spec", "endReason")
+		},
+	} {
+		changed := object.DeepCopy()
+		change(changed)
+		judgeRefusal(t, c.Update(t.Context(), changed), "the end of an upgrade is set once")
+	}
+	judgeRefusal(t, c.Delete(t.Context(), object), "")
+}
+
+// withdrawOnce: what was withdrawn stays so.
+func withdrawOnce(t *testing.T, c client.Client) {
+	object := parse(t, goodRelease)
+	judgeRefusal(t, c.Create(t.Context(), object), "")
+	setPath(t, object, "spec.withdrawn", "{reason: loses volumes}")
+	judgeRefusal(t, c.Update(t.Context(), object), "")
+	changed := object.DeepCopy()
+	setPath(t, changed, "spec.withdrawn.reason", "another")
+	judgeRefusal(t, c.Update(t.Context(), changed), "a release that was withdrawn stays so, and why does too")
+	changed = object.DeepCopy()
+	unstructured.RemoveNestedField(changed.Object, "spec", "withdrawn")
+	judgeRefusal(t, c.Update(t.Context(), changed), "a release that was withdrawn stays so: create a new Release")
+	judgeRefusal(t, c.Delete(t.Context(), object), "")
+}
+
 // TestDefaults shows what an object is that says no more than it must.
 func TestDefaults(t *testing.T) {
 	c := newHub(t)
 	const goodHold = "{apiVersion: refit.dev/v1alpha1, kind: Freeze, metadata: {name: hold, namespace: refit}, spec: {reason: holidays}}"
 	for _, test := range []struct{ object, want string }{
 		{goodFleet, `bake: 10m
+drift: Correct
+maxFailures: 0
 nodes:
   maxSurge: 10%
   maxUnavailable: 0
@@ -271,7 +346,9 @@ selector: {}
 settle: 1m
 waves:
 - maxConcurrent: 1
+  minSuccess: 100%
   name: all
+  soak: 0s
 `},
 		{goodHold, `reason: holidays
 stops: Starts

@@ -238,7 +238,8 @@ func newManager(config *rest.Config, options cli.UpOptions, log *slog.Logger) (c
 			Watch: &control.Watches{Members: clients, Log: log.With("loop", "upgrades")}, Log: log.With("loop", "upgrades"),
 		},
 		Members: &control.Members{
-			Client: manager.GetClient(), Clock: clock.RealClock{}, Clusters: clusters, Log: log.With("loop", "members"),
+			Client: manager.GetClient(), Reader: manager.GetAPIReader(), Clock: clock.RealClock{}, Clusters: clusters,
+			Log: log.With("loop", "members"),
 		},
 	}
 	return manager, loops.Setup(manager)

@@ -171,7 +171,7 @@ func runFleets(t *testing.T, config *rest.Config) client.Client {
 			Client: manager.GetClient(), Reader: manager.GetAPIReader(), Clock: clock.RealClock{}, Namespace: namespace, Log: log,
 		},
 		Upgrades: &control.Upgrades{Client: blind, Reader: blind, Clusters: clusters, Clock: clock.RealClock{}, Watch: &control.Watches{Log: log}, Log: log},
-		Members:  &control.Members{Client: blind, Clusters: clusters, Clock: clock.RealClock{}, Log: log},
+		Members:  &control.Members{Client: blind, Reader: blind, Clusters: clusters, Clock: clock.RealClock{}, Log: log},
 	}
 	if err := loops.Setup(manager); err != nil {
 		t.Fatal(err)

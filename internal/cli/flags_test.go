@@ -104,6 +104,8 @@ func badValues(folder string) []badValue {
 		{"skip --until", []string{"skip", "one", "--reason", "x", "--until", "1d"}, `--until "1d": is neither a time nor a duration; write it as 2026-12-31T08:00:00Z or 36h, or leave it out`},
 		{"resume --reason", []string{"resume", "main", "--reason="}, `--reason is missing: say why, for whoever asks later, as --reason "holidays"`},
 		{"resume --until", []string{"resume", "main", "--reason", "x", "--until", "2026-12-31"}, `--until "2026-12-31": is neither a time nor a duration; write it as 2026-12-31T08:00:00Z or 36h, or leave it out`},
+		{"abort --reason", []string{"abort", "one", "--reason", "a\nb"}, `--reason "a\nb": is more than a line of text; leave out line breaks, tabs and the like`},
+		{"forget --reason", []string{"forget", "one"}, `--reason is missing: say why, for whoever asks later, as --reason "holidays"`},
 		{"retry --reason", []string{"retry", "one"}, `--reason is missing: say why, for whoever asks later, as --reason "holidays"`},
 		{"retry --until", []string{"retry", "one", "--reason", "x", "--until", "08:00"}, `--until "08:00": is neither a time nor a duration; write it as 2026-12-31T08:00:00Z or 36h, or leave it out`},
 		{"kube get --base-url", []string{"kube", "get", "v1.36.3", "--base-url="}, `--base-url: base URL "": write it like https://mirror.example/release`},
@@ -190,6 +192,8 @@ func TestEveryCommandRefusesArguments(t *testing.T) {
 		{[]string{"resume", "--reason", "x"}, `refit resume wants exactly one FLEET, not 0; see "refit status"`},
 		{[]string{"resume", "main", "edge", "--reason", "x"}, `refit resume wants exactly one FLEET, not 2; see "refit status"`},
 		{[]string{"retry", "one", "two", "--reason", "x"}, `refit retry wants exactly one MEMBER, not 2; see "refit status"`},
+		{[]string{"abort", "--reason", "x"}, `refit abort wants exactly one MEMBER, not 0; see "refit status"`},
+		{[]string{"forget", "one", "two", "--reason", "x"}, `refit forget wants exactly one MEMBER, not 2; see "refit status"`},
 		{[]string{"why"}, `refit why wants exactly one MEMBER, not 0; see "refit status"`},
 		{[]string{"why", "one", "two"}, `refit why wants exactly one MEMBER, not 2; see "refit status"`},
 	} {

@@ -67,7 +67,7 @@ hop, control planes and nodes, and says at every moment why the rest waits.`,
 		newUpCommand(app), newDownCommand(app),
 		newLocalCommand(localHooks(root, app)), newKubeCommand(), newSuperviseCommand(),
 		newPlanCommand(), newStatusCommand(), newWhyCommand(),
-		newPauseCommand(), newSkipCommand(), newResumeCommand(), newRetryCommand(),
+		newPauseCommand(), newSkipCommand(), newResumeCommand(), newRetryCommand(), newAbortCommand(), newForgetCommand(),
 		newDemoCommand(app), newVersionCommand(app), newUninstallCommand(app),
 	)
 	return root

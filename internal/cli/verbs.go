@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -40,11 +39,8 @@ func (v *verbFlags) add(cmd *cobra.Command) {
 
 // read looks at the flags, and reads when it ends; nil where it does not.
 func (v verbFlags) read(cmd *cobra.Command, now time.Time) (*metav1.Time, error) {
-	if strings.TrimSpace(v.reason) == "" {
-		return nil, errors.New(`--reason is missing: say why, for whoever asks later, as --reason "holidays"`)
-	}
-	if strings.ContainsFunc(v.reason, unicode.IsControl) {
-		return nil, fmt.Errorf("--reason %q: is more than a line of text; leave out line breaks, tabs and the like", v.reason)
+	if err := checkReason(v.reason); err != nil {
+		return nil, err
 	}
 	// An empty value is an empty variable of a script, not the wish for no end.
 	if !cmd.Flags().Changed("until") {
@@ -67,13 +63,16 @@ func (v verbFlags) read(cmd *cobra.Command, now time.Time) (*metav1.Time, error)
 func newPauseCommand() *cobra.Command {
 	var flags verbFlags
 	var member string
+	var everything bool
 	cmd := &cobra.Command{
 		Use:   "pause [FLEET]",
 		Short: "Let no upgrade begin, in one fleet or in all",
-		Long: `Let no upgrade begin, in one fleet or in all; what is under way goes on. It
-writes a Freeze, which ends with --until or when it is deleted.`,
+		Long: `Let no upgrade begin, in one fleet or in all; what is under way goes on, or,
+with --everything, waits as soon as that is safe: no control plane is begun, and
+the nodes in hand are finished. It writes a Freeze, which ends with --until or
+when it is deleted.`,
 		Example: `  refit pause main --reason "holidays" --until 2027-01-04T08:00:00Z
-  refit pause --reason "incident 4711" --until 4h
+  refit pause --everything --reason "incident 4711" --until 4h
   refit pause --member payments-eu-1 --reason "audit"`,
 		Args: oneFleetOrAll,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -81,11 +80,15 @@ writes a Freeze, which ends with --until or when it is deleted.`,
 				return errors.New("--member is empty; name a member, or leave it out for all of them")
 			}
 			spec := v1.FreezeSpec{Fleet: strings.Join(args, ""), Member: member, Stops: v1.StopsStarts}
+			if everything {
+				spec.Stops = v1.StopsEverything
+			}
 			return freeze(cmd, flags, "pause-", spec)
 		},
 	}
 	flags.add(cmd)
 	cmd.Flags().StringVar(&member, "member", "", "only this member")
+	cmd.Flags().BoolVar(&everything, "everything", false, "hold what is under way as well, as soon as that is safe")
 	return cmd
 }
 
@@ -159,9 +162,9 @@ func newResumeCommand() *cobra.Command {
 	var flags verbFlags
 	cmd := &cobra.Command{
 		Use:   "resume FLEET",
-		Short: "Let a fleet go on that halted after a failure",
-		Long: `Let a fleet go on that halted after a failure: the failures that there were
-until now do not count any more in this revision. Members that failed do not
+		Short: "Let a fleet go on that halted after failures, or because members vanished",
+		Long: `Let a fleet go on that halted: the failures that there were until now do not
+count any more in this revision, and who vanished is not missed. Members that failed do not
 start again by that; see "refit retry". It writes an Approval; deleting that
 takes it back. A pause is ended by deleting its Freeze: kubectl delete freeze.`,
 		Example: `  refit resume main --reason "quota raised, see ticket 4711"`,
@@ -180,9 +183,9 @@ func newRetryCommand() *cobra.Command {
 	var flags verbFlags
 	cmd := &cobra.Command{
 		Use:   "retry MEMBER",
-		Short: "Let a member start again whose upgrade failed",
-		Long: `Let a member start again whose upgrade failed in this revision, also where its
-fleet has halted. It writes an Approval; deleting that takes it back.`,
+		Short: "Let a member start again whose upgrade failed or was aborted",
+		Long: `Let a member start again whose upgrade failed or was aborted in this revision,
+also where its fleet has halted. It writes an Approval; deleting that takes it back.`,
 		Example: `  refit retry payments-eu-1 --reason "disk replaced"`,
 		Args:    exactlyOne("MEMBER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -239,7 +242,7 @@ func resume(hub observe.Hub, name string, now time.Time) (v1.ApprovalSpec, error
 	decision := rollout.Decide(observe.Rollout(hub, now))
 	i := slices.IndexFunc(decision.Fleets, func(state rollout.FleetState) bool { return state.Name == name })
 	switch state := decision.Fleets[i]; {
-	case state.Halt.Code == fleet.Halted:
+	case state.Halt.Code == fleet.Halted, state.Halt.Code == fleet.InventoryShrank:
 		return v1.ApprovalSpec{Fleet: name, Revision: f.Revision, Subject: v1.SubjectResume}, nil
 	case !state.Halt.IsZero():
 		return v1.ApprovalSpec{}, fmt.Errorf("nothing to resume: %s; %s", state.Halt.Message, state.Halt.Fix)
@@ -264,11 +267,11 @@ func retry(hub observe.Hub, name string, now time.Time) (v1.ApprovalSpec, error)
 		}
 	}
 	for _, f := range in.Fleets {
-		if last.Outcome == rollout.Failed && last.FleetUID == f.UID && last.Revision == f.Revision {
+		if (last.Outcome == rollout.Failed || last.Outcome == rollout.Aborted) && last.FleetUID == f.UID && last.Revision == f.Revision {
 			return v1.ApprovalSpec{Fleet: f.Name, Revision: f.Revision, Subject: v1.SubjectRetry, Name: name}, nil
 		}
 	}
-	return v1.ApprovalSpec{}, fmt.Errorf("nothing to retry: the last upgrade of %s did not fail in what its fleet rolls now; see \"refit why %s\"", name, name)
+	return v1.ApprovalSpec{}, fmt.Errorf("nothing to retry: the last upgrade of %s neither failed nor was aborted in what its fleet rolls now; see \"refit why %s\"", name, name)
 }
 
 func findFleet(hub observe.Hub, name string) (rollout.Fleet, error) {

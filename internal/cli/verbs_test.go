@@ -143,7 +143,7 @@ func TestResume(t *testing.T) {
 }
 
 func TestRetry(t *testing.T) {
-	const none = `nothing to retry: the last upgrade of one did not fail in what its fleet rolls now; see "refit why one"`
+	const none = `nothing to retry: the last upgrade of one neither failed nor was aborted in what its fleet rolls now; see "refit why one"`
 	for _, test := range []struct {
 		name, member string
 		hub          func(*observe.Hub)

@@ -22,6 +22,7 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	v1 "refit.dev/refit/api/v1alpha1"
 	"refit.dev/refit/internal/fleet"
@@ -95,15 +96,32 @@ func (f *Fleets) record(ctx context.Context, hub observe.Hub, decision rollout.D
 		}
 	}
 	for i := range hub.Fleets {
-		if err := f.recordFleet(ctx, &hub.Fleets[i], hub, decision); err != nil {
+		record := f.recordFleet
+		if !hub.Fleets[i].DeletionTimestamp.IsZero() {
+			record = f.letGo
+		}
+		if err := record(ctx, &hub.Fleets[i], hub, decision); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// letGo lets a fleet go that is being deleted, once its upgrades have ended.
+func (f *Fleets) letGo(ctx context.Context, seen *v1.Fleet, hub observe.Hub, _ rollout.Decision) error {
+	for i := range hub.Upgrades {
+		if up := &hub.Upgrades[i]; up.Spec.FleetUID == string(seen.UID) && !observe.Ended(up) {
+			return nil
+		}
+	}
+	return setFinalizer(ctx, f.Client, seen.DeepCopy(), controllerutil.RemoveFinalizer)
+}
+
 func (f *Fleets) recordFleet(ctx context.Context, seen *v1.Fleet, hub observe.Hub, decision rollout.Decision) error {
 	fleet := seen.DeepCopy()
+	if err := setFinalizer(ctx, f.Client, fleet, controllerutil.AddFinalizer); err != nil {
+		return err
+	}
 	status := &fleet.Status
 	status.ObservedGeneration = fleet.Generation
 	if release, ok := hub.Release(fleet.Spec.Release); ok {
@@ -112,6 +130,7 @@ func (f *Fleets) recordFleet(ctx context.Context, seen *v1.Fleet, hub observe.Hu
 	}
 	i := slices.IndexFunc(decision.Fleets, func(s rollout.FleetState) bool { return s.Name == fleet.Name })
 	countMembers(status, decision.Fleets[i])
+	observe.Remember(status, decision.Fleets[i])
 	setFleetConditions(fleet, decision.Fleets[i], f.Clock.Now())
 	if equality.Semantic.DeepEqual(seen.Status, *status) {
 		return nil
@@ -128,19 +147,30 @@ func (f *Fleets) recordFleet(ctx context.Context, seen *v1.Fleet, hub observe.Hu
 func countMembers(status *v1.FleetStatus, state rollout.FleetState) {
 	status.Members, status.Waves = v1.MemberCounts{}, nil
 	for _, wave := range state.Waves {
-		counts := v1.MemberCounts{
-			Done: count(wave.Done), Running: count(wave.Running), Waiting: count(wave.Waiting), Failed: count(wave.Failed),
-			Skipped: count(wave.Skipped),
-		}
-		counts.Total = counts.Done + counts.Running + counts.Waiting + counts.Failed + counts.Skipped
+		counts := countsOf(wave)
 		status.Waves = append(status.Waves, v1.WaveStatus{Name: wave.Name, MemberCounts: counts})
-		status.Members.Total += counts.Total
-		status.Members.Done += counts.Done
-		status.Members.Running += counts.Running
-		status.Members.Waiting += counts.Waiting
-		status.Members.Failed += counts.Failed
-		status.Members.Skipped += counts.Skipped
+		addCounts(&status.Members, counts)
 	}
+	addCounts(&status.Members, countsOf(state.Rest))
+}
+
+func countsOf(wave rollout.WaveState) v1.MemberCounts {
+	counts := v1.MemberCounts{
+		Done: count(wave.Done), Running: count(wave.Running), Waiting: count(wave.Waiting), Failed: count(wave.Failed),
+		Aborted: count(wave.Aborted), Skipped: count(wave.Skipped),
+	}
+	counts.Total = counts.Done + counts.Running + counts.Waiting + counts.Failed + counts.Aborted + counts.Skipped
+	return counts
+}
+
+func addCounts(sum *v1.MemberCounts, counts v1.MemberCounts) {
+	sum.Total += counts.Total
+	sum.Done += counts.Done
+	sum.Running += counts.Running
+	sum.Waiting += counts.Waiting
+	sum.Failed += counts.Failed
+	sum.Aborted += counts.Aborted
+	sum.Skipped += counts.Skipped
 }
 
 func count(names []string) int32 { return int32(len(names)) }
@@ -149,7 +179,7 @@ func count(names []string) int32 { return int32(len(names)) }
 // release, Stalled when only a person can get it going again. A frozen fleet is
 // as people want it: it progresses as far as upgrades are under way.
 func setFleetConditions(f *v1.Fleet, state rollout.FleetState, now time.Time) {
-	members := f.Status.Members
+	members, stuckWave := f.Status.Members, forPeople(state)
 	ready, progressing, stalled := metav1.ConditionFalse, metav1.ConditionFalse, metav1.ConditionFalse
 	code, message := fleet.InFlight, fmt.Sprintf("%d of %d members at %s, %d in flight, %d waiting",
 		members.Done, members.Total, f.Spec.Release, members.Running, members.Waiting)
@@ -166,6 +196,8 @@ func setFleetConditions(f *v1.Fleet, state rollout.FleetState, now time.Time) {
 	case members.Done+members.Skipped == members.Total:
 		ready, code, message = metav1.ConditionTrue, fleet.AtRelease, fmt.Sprintf("%d of %d members at %s, %d left out",
 			members.Done, members.Total, f.Spec.Release, members.Skipped)
+	case !stuckWave.IsZero() && members.Running == 0:
+		stalled, code, message = metav1.ConditionTrue, stuckWave.Code, sentence(stuckWave)
 	case !state.Freeze.IsZero() && members.Running == 0:
 		code, message = state.Freeze.Code, message+"; "+sentence(state.Freeze)
 	case !state.Freeze.IsZero():
@@ -186,6 +218,34 @@ func setFleetConditions(f *v1.Fleet, state rollout.FleetState, now time.Time) {
 	}
 }
 
+// forPeople is why a fleet does not go on by itself, where a wave waits for what
+// only a person can do, or members are in no wave.
+func forPeople(state rollout.FleetState) fleet.Reason {
+	for _, wave := range state.Waves {
+		if len(wave.Waiting)+len(wave.Running) > 0 {
+			return fleet.Reason{}
+		}
+		if !wave.Why.IsZero() {
+			return onlyPeople(wave.Why)
+		}
+	}
+	if n := len(state.Rest.Waiting); n > 0 {
+		return fleet.Reason{
+			Code: fleet.NoWave, Message: fmt.Sprintf("%d member(s) are in no wave, first %s", n, state.Rest.Waiting[0]),
+			Fix: "change their labels or a wave's selector; a last wave without selector takes all that are left",
+		}
+	}
+	return fleet.Reason{}
+}
+
+// onlyPeople is a reason that a person can do something about; zero for another.
+func onlyPeople(why fleet.Reason) fleet.Reason {
+	if why.Fix == "" {
+		return fleet.Reason{}
+	}
+	return why
+}
+
 // sentence is a reason in one line: what is wrong, and what to do.
 func sentence(reason fleet.Reason) string {
 	if reason.Fix == "" {
@@ -198,7 +258,9 @@ func sentence(reason fleet.Reason) string {
 // created already has lost a race, and plans again on what is there.
 func (f *Fleets) start(ctx context.Context, start rollout.Start) error {
 	up := &v1.ClusterUpgrade{
-		ObjectMeta: metav1.ObjectMeta{Namespace: f.Namespace, Name: fmt.Sprintf("%s.%d", start.Member, start.N)},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: f.Namespace, Name: fmt.Sprintf("%s.%d", start.Member, start.N), Finalizers: []string{v1.SafePointFinalizer},
+		},
 		Spec: v1.ClusterUpgradeSpec{
 			Member:  start.Member,
 			Release: v1.ReleaseRef{Name: start.Release.Name, Hash: start.Release.Hash},
@@ -230,6 +292,20 @@ func (f *Fleets) prune(ctx context.Context, hub observe.Hub) error {
 		if err := client.IgnoreNotFound(f.Client.Delete(ctx, up)); err != nil {
 			return fmt.Errorf("prune upgrade %s: %w", up.Name, err)
 		}
+	}
+	return nil
+}
+
+// setFinalizer adds or removes ours, where that is not so already. A conflict is
+// left to the next look.
+func setFinalizer(ctx context.Context, c client.Client, object client.Object, change func(client.Object, string) bool) error {
+	before := object.DeepCopyObject().(client.Object)
+	if !change(object, v1.SafePointFinalizer) {
+		return nil
+	}
+	err := c.Patch(ctx, object, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("change the finalizers of %s: %w", object.GetName(), err)
 	}
 	return nil
 }

@@ -85,7 +85,7 @@ func newLoops(t *testing.T) *loops {
 		Client: l.own, Reader: l.own, Clock: l.clock, Clusters: clusters,
 		Actor: &act.Actor{Members: l.clients, Clock: l.clock}, Log: log,
 	}
-	l.members = &control.Members{Client: l.own, Clock: l.clock, Clusters: clusters, Log: log}
+	l.members = &control.Members{Client: l.own, Reader: l.own, Clock: l.clock, Clusters: clusters, Log: log}
 	return l
 }
 

@@ -15,6 +15,7 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	v1 "refit.dev/refit/api/v1alpha1"
 	"refit.dev/refit/internal/fleet"
@@ -32,7 +33,9 @@ const writeAfter = 10 * time.Minute
 
 // Members looks at each member, cheaply, and writes down what it saw.
 type Members struct {
-	Client   client.Client
+	Client client.Client
+	// Reader reads from the API server itself.
+	Reader   client.Reader
 	Clock    clock.PassiveClock
 	Clusters *observe.Clusters
 	Log      *slog.Logger
@@ -43,6 +46,12 @@ func (m *Members) Reconcile(ctx context.Context, key types.NamespacedName) (ctrl
 	mc := &v1.MemberCluster{}
 	if err := m.Client.Get(ctx, key, mc); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if !mc.DeletionTimestamp.IsZero() {
+		return again(m.letGo(ctx, mc))
+	}
+	if err := setFinalizer(ctx, m.Client, mc, controllerutil.AddFinalizer); err != nil {
+		return again(err)
 	}
 	before := mc.Status.DeepCopy()
 	now := m.Clock.Now()
@@ -65,6 +74,21 @@ func (m *Members) Reconcile(ctx context.Context, key types.NamespacedName) (ctrl
 		m.logTransition(before, mc)
 	}
 	return ctrl.Result{RequeueAfter: jittered(pollMember)}, nil
+}
+
+// letGo lets a member go that is being deleted, once its upgrade has ended. The end
+// of the upgrade wakes this loop.
+func (m *Members) letGo(ctx context.Context, mc *v1.MemberCluster) error {
+	var upgrades v1.ClusterUpgradeList
+	if err := m.Reader.List(ctx, &upgrades, client.InNamespace(mc.Namespace)); err != nil {
+		return fmt.Errorf("list upgrades: %w", err)
+	}
+	for i := range upgrades.Items {
+		if up := &upgrades.Items[i]; up.Spec.Member == mc.Name && !observe.Ended(up) {
+			return nil
+		}
+	}
+	return setFinalizer(ctx, m.Client, mc, controllerutil.RemoveFinalizer)
 }
 
 func (m *Members) look(ctx context.Context, mc *v1.MemberCluster) (fleet.Cluster, error) {

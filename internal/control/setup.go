@@ -77,7 +77,10 @@ func (l Loops) setupUpgrades(mgr ctrl.Manager) error {
 	}
 	return ctrl.NewControllerManagedBy(mgr).Named("upgrades").
 		For(&v1.ClusterUpgrade{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&v1.Fleet{}, handler.EnqueueRequestsFromMapFunc(l.upgradesInFlight), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1.Fleet{}, l.upgradesOf(ofFleet), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1.Release{}, l.upgradesOf(ofRelease), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1.Freeze{}, l.upgradesOf(ofFreeze)).
+		Watches(&v1.MemberCluster{}, l.upgradesOf(ofMember), builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}))).
 		WatchesRawSource(source.Channel(changes, handler.Funcs{GenericFunc: gathered})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: l.Workers}).
 		Complete(reconcile.Func(func(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
@@ -89,19 +92,35 @@ func gathered(_ context.Context, e event.GenericEvent, queue workqueue.TypedRate
 	queue.AddAfter(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(e.Object)}, gather)
 }
 
-// upgradesInFlight are woken when a fleet changes: it may want something else.
-func (l Loops) upgradesInFlight(ctx context.Context, fleet client.Object) []reconcile.Request {
-	var upgrades v1.ClusterUpgradeList
-	if err := l.Upgrades.Client.List(ctx, &upgrades, client.InNamespace(fleet.GetNamespace())); err != nil {
-		return nil // they look by themselves soon
-	}
-	var requests []reconcile.Request
-	for i := range upgrades.Items {
-		if upgrades.Items[i].Spec.Fleet == fleet.GetName() {
-			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&upgrades.Items[i])})
+// upgradesOf are the upgrades that are woken when what they depend on changes: it
+// may want something else of them.
+func (l Loops) upgradesOf(depends func(up *v1.ClusterUpgrade, on client.Object) bool) handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, on client.Object) []reconcile.Request {
+		var upgrades v1.ClusterUpgradeList
+		if err := l.Upgrades.Client.List(ctx, &upgrades, client.InNamespace(l.Fleets.Namespace)); err != nil {
+			return nil // they look by themselves soon
 		}
-	}
-	return requests
+		var requests []reconcile.Request
+		for i := range upgrades.Items {
+			if up := &upgrades.Items[i]; !observe.Ended(up) && depends(up, on) {
+				requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(up)})
+			}
+		}
+		return requests
+	})
+}
+
+func ofFleet(up *v1.ClusterUpgrade, f client.Object) bool { return up.Spec.Fleet == f.GetName() }
+
+func ofRelease(up *v1.ClusterUpgrade, release client.Object) bool {
+	return up.Spec.Release.Name == release.GetName()
+}
+
+func ofMember(up *v1.ClusterUpgrade, mc client.Object) bool { return up.Spec.Member == mc.GetName() }
+
+func ofFreeze(up *v1.ClusterUpgrade, freeze client.Object) bool {
+	spec := freeze.(*v1.Freeze).Spec
+	return (spec.Fleet == "" || spec.Fleet == up.Spec.Fleet) && (spec.Member == "" || spec.Member == up.Spec.Member)
 }
 
 // setupMembers looks at a member now and then, and whenever an upgrade of it
@@ -112,13 +131,13 @@ func (l Loops) setupMembers(mgr ctrl.Manager) error {
 		return before.Status.Step != after.Status.Step || before.Status.Hop != after.Status.Hop ||
 			observe.Ended(before) != observe.Ended(after) || before.Status.Nodes != after.Status.Nodes
 	}}
-	ofMember := handler.EnqueueRequestsFromMapFunc(func(_ context.Context, up client.Object) []reconcile.Request {
+	memberOf := handler.EnqueueRequestsFromMapFunc(func(_ context.Context, up client.Object) []reconcile.Request {
 		name := up.(*v1.ClusterUpgrade).Spec.Member
 		return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: up.GetNamespace(), Name: name}}}
 	})
 	return ctrl.NewControllerManagedBy(mgr).Named("members").
 		For(&v1.MemberCluster{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&v1.ClusterUpgrade{}, ofMember, builder.WithPredicates(moved)).
+		Watches(&v1.ClusterUpgrade{}, memberOf, builder.WithPredicates(moved)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: l.Workers}).
 		Complete(reconcile.Func(func(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 			return l.Members.Reconcile(ctx, req.NamespacedName)

@@ -17,7 +17,26 @@ var turns = []struct {
 	happens func(*loops)
 	why     string
 	release v1.ReleaseRef
+	// aborted is set where a person ended it.
+	aborted bool
 }{
+	{
+		name: "a person aborts it",
+		happens: func(l *loops) {
+			edit(l, "eu-1.1", &v1.ClusterUpgrade{}, func(up *v1.ClusterUpgrade) {
+				up.Annotations = map[string]string{v1.ByAnnotation: "ann"}
+				up.Spec.End, up.Spec.EndReason = v1.EndAbort, "wrong night"
+			})
+		},
+		why: "aborted by ann: wrong night", aborted: true,
+	},
+	{
+		name: "the member leaves the fleet",
+		happens: func(l *loops) {
+			edit(l, "main", &v1.Fleet{}, func(f *v1.Fleet) { f.Spec.Selector.MatchLabels = map[string]string{"name": "eu-2"} })
+		},
+		why: "fleet main does not select it any more",
+	},
 	{
 		name: "the fleet wants another release",
 		happens: func(l *loops) {
@@ -33,8 +52,9 @@ var turns = []struct {
 	},
 	{
 		name: "the fleet is another of its name",
-		happens: func(l *loops) {
+		happens: func(l *loops) { // whoever takes the finalizer away
 			l.remove("main", &v1.Fleet{})
+			edit(l, "main", &v1.Fleet{}, func(f *v1.Fleet) { f.Finalizers = nil })
 			l.addFleet("main", "2026.11", nil)
 		},
 		why:     "fleet main is gone",
@@ -83,11 +103,15 @@ func TestUpgradesSuperseded(t *testing.T) {
 
 				turn.happens(l)
 				operations, templates := len(c.operations), len(c.called("SetPoolTemplate"))
-				l.ride("eu-1.1", "superseded", func(up *v1.ClusterUpgrade) bool { return ended(up) != "" })
+				l.ride("eu-1.1", "ended", isEnded)
 
 				up := l.upgrade("eu-1.1")
-				if ended(up) != "Superseded" || up.Status.Why.Message != turn.why || up.Status.Why.Code != "FleetMovedOn" || up.Status.Why.Object != "fleet main" {
-					t.Errorf("ended %s: %+v; want Superseded: %s", ended(up), up.Status.Why, turn.why)
+				outcome, code, object := "Superseded", "FleetMovedOn", "fleet main"
+				if turn.aborted {
+					outcome, code, object = "Aborted", "Aborted", "clusterupgrade eu-1.1"
+				}
+				if ended(up) != outcome || up.Status.Why.Message != turn.why || up.Status.Why.Code != code || up.Status.Why.Object != object {
+					t.Errorf("ended %s: %+v; want %s: %s", ended(up), up.Status.Why, outcome, turn.why)
 				}
 				if up.Status.To != "v1.37.2" || up.Status.From != "v1.36.3" || up.Status.Nodes.Total != 3 || int(up.Status.Nodes.Done) != c.count("v1.37.2") {
 					t.Errorf("from %s to %s, nodes %+v; want v1.36.3, v1.37.2, %d of 3",

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -17,6 +19,7 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	v1 "refit.dev/refit/api/v1alpha1"
 	"refit.dev/refit/internal/act"
@@ -65,7 +68,7 @@ func (u *Upgrades) Reconcile(ctx context.Context, key types.NamespacedName) (ctr
 	}
 	if observe.Ended(up) {
 		u.Watch.Close(key)
-		return ctrl.Result{}, nil
+		return again(setFinalizer(ctx, u.Client, up, controllerutil.RemoveFinalizer))
 	}
 
 	// Observe: everything the decision needs, and nothing is changed.
@@ -93,7 +96,7 @@ func (u *Upgrades) Reconcile(ctx context.Context, key types.NamespacedName) (ctr
 	}
 	if step.Outcome != upgrade.Going {
 		u.Watch.Close(key)
-		return ctrl.Result{}, nil
+		return again(setFinalizer(ctx, u.Client, up, controllerutil.RemoveFinalizer))
 	}
 
 	// Act.
@@ -122,7 +125,7 @@ func (u *Upgrades) observe(ctx context.Context, up *v1.ClusterUpgrade) (sight, e
 	if err != nil {
 		return sight{}, err
 	}
-	in.Superseded = want.movedOn
+	in.Superseded, in.Withdrawn, in.Halted = want.movedOn, want.withdrawn, halted(up, want.fleet)
 	in.Policy = observe.Policy(want.fleet)
 	kubernetes := want.release.Spec.Bundle.Kubernetes
 	if !want.movedOn.IsZero() {
@@ -138,6 +141,18 @@ func (u *Upgrades) observe(ctx context.Context, up *v1.ClusterUpgrade) (sight, e
 	} else if err != nil {
 		return sight{}, fmt.Errorf("read member %s: %w", up.Spec.Member, err)
 	}
+	if forgotten := mc.Annotations[v1.ForgetAnnotation]; forgotten != "" && !mc.DeletionTimestamp.IsZero() {
+		return sight{}, fmt.Errorf("%w: forgotten: %s", errMemberGone, forgotten)
+	}
+	if in.Superseded.IsZero() && mc.DeletionTimestamp.IsZero() && !observe.Selects(want.fleet, mc) {
+		in.Superseded = movedOn(up, "fleet %s does not select it any more", want.fleet.Name)
+	}
+	in.Aborted = aborted(up, mc)
+	var freezes v1.FreezeList
+	if err := u.Reader.List(ctx, &freezes, client.InNamespace(up.Namespace)); err != nil {
+		return sight{}, fmt.Errorf("read freezes: %w", err)
+	}
+	in.Frozen = observe.Held(freezes.Items, up.Spec.Fleet, up.Spec.Member, u.Clock.Now())
 	cluster, err := u.Clusters.Reach(mc)
 	if err != nil {
 		return sight{}, err
@@ -152,8 +167,9 @@ func (u *Upgrades) observe(ctx context.Context, up *v1.ClusterUpgrade) (sight, e
 type wish struct {
 	fleet   *v1.Fleet
 	release *v1.Release
-	// movedOn is set where the fleet does not want the upgrade any more.
-	movedOn fleet.Reason
+	// movedOn is set where the fleet does not want the upgrade any more, withdrawn
+	// where nobody is to be brought to its release.
+	movedOn, withdrawn fleet.Reason
 }
 
 // wanted reads fleet and release, from the API server itself. The release that
@@ -165,7 +181,7 @@ func (u *Upgrades) wanted(ctx context.Context, up *v1.ClusterUpgrade) (wish, err
 	if err != nil {
 		return wish{}, fmt.Errorf("read fleet %s: %w", up.Spec.Fleet, err)
 	}
-	if !there || string(want.fleet.UID) != up.Spec.FleetUID {
+	if !there || string(want.fleet.UID) != up.Spec.FleetUID || !want.fleet.DeletionTimestamp.IsZero() {
 		want.fleet, want.movedOn = orphan(), movedOn(up, "fleet %s is gone", up.Spec.Fleet)
 		return want, nil
 	}
@@ -178,7 +194,43 @@ func (u *Upgrades) wanted(ctx context.Context, up *v1.ClusterUpgrade) (wish, err
 	case want.fleet.Spec.Release != up.Spec.Release.Name:
 		want.movedOn = movedOn(up, "fleet %s wants release %s now", want.fleet.Name, want.fleet.Spec.Release)
 	}
+	if withdrawn := want.release.Spec.Withdrawn; want.movedOn.IsZero() && withdrawn != nil {
+		want.withdrawn = fleet.Reason{
+			Code: fleet.Withdrawn, Object: "release " + want.release.Name,
+			Message: fmt.Sprintf("release %s was withdrawn: %s", want.release.Name, withdrawn.Reason),
+			Fix:     "set the fleet's spec.release to another release",
+		}
+	}
 	return want, nil
+}
+
+// halted is why an upgrade does not change a control plane: others have spent the
+// fleet's failures since it began. One that began after that was let go on by a
+// person.
+func halted(up *v1.ClusterUpgrade, f *v1.Fleet) fleet.Reason {
+	stalled := meta.FindStatusCondition(f.Status.Conditions, v1.ConditionStalled)
+	if stalled == nil || stalled.Status != metav1.ConditionTrue || stalled.Reason != string(fleet.Halted) ||
+		stalled.LastTransitionTime.Before(&up.CreationTimestamp) {
+		return fleet.Reason{}
+	}
+	return fleet.Reason{Code: fleet.Halted, Object: "fleet " + f.Name, Message: "fleet " + f.Name + " halted: " + stalled.Message}
+}
+
+// aborted is who wants the end of an upgrade: a person, or whoever deletes it or
+// its member.
+func aborted(up *v1.ClusterUpgrade, mc *v1.MemberCluster) fleet.Reason {
+	reason := fleet.Reason{Code: fleet.UpgradeAborted, Object: "clusterupgrade " + up.Name}
+	switch {
+	case up.Spec.End == v1.EndAbort:
+		reason.Message = fmt.Sprintf("aborted by %s: %s", cmp.Or(up.Annotations[v1.ByAnnotation], "somebody"), up.Spec.EndReason)
+	case !up.DeletionTimestamp.IsZero():
+		reason.Message = "aborted: the upgrade is being deleted"
+	case !mc.DeletionTimestamp.IsZero():
+		reason.Message = "aborted: its MemberCluster is being deleted"
+	default:
+		return fleet.Reason{}
+	}
+	return reason
 }
 
 // read reads an object from the API server itself; false where there is none.
@@ -201,10 +253,13 @@ func movedOn(up *v1.ClusterUpgrade, format string, args ...any) fleet.Reason {
 // unobserved records that the member cannot be seen, and looks again.
 func (u *Upgrades) unobserved(ctx context.Context, up *v1.ClusterUpgrade, cause error) (ctrl.Result, error) {
 	reason := fleet.Reason{Code: fleet.Unreachable, Message: cause.Error(), Object: "member " + up.Spec.Member}
-	if errors.Is(cause, errMemberGone) {
+	if errors.Is(cause, errMemberGone) || provider.AsFault(cause).Code == provider.CodeUnknownCluster {
 		u.Watch.Close(client.ObjectKeyFromObject(up))
 		reason.Code = fleet.MemberGone
-		return ctrl.Result{}, u.end(ctx, up, upgrade.Superseded, reason)
+		if err := u.end(ctx, up, upgrade.Superseded, reason); err != nil {
+			return again(err)
+		}
+		return again(setFinalizer(ctx, u.Client, up, controllerutil.RemoveFinalizer))
 	}
 	return ctrl.Result{RequeueAfter: retryAfter}, u.wait(ctx, up, reason)
 }

@@ -49,6 +49,7 @@ func TestUpgradesMemberGone(t *testing.T) {
 	l, c := begin(t)
 	l.ride("eu-1.1", "baking", func(up *v1.ClusterUpgrade) bool { return up.Status.Step == "Bake" })
 	l.remove("eu-1", &v1.MemberCluster{})
+	edit(l, "eu-1", &v1.MemberCluster{}, func(mc *v1.MemberCluster) { mc.Finalizers = nil })
 	calls := len(c.calls)
 	l.move("eu-1.1")
 	up := l.upgrade("eu-1.1")

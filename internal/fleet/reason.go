@@ -8,21 +8,33 @@ type Code string
 
 // Reasons why a member's upgrade does not start.
 const (
-	AtRelease   Code = "AtRelease"   // nothing to do
-	InFlight    Code = "InFlight"    // its upgrade is under way
-	WaveFull    Code = "WaveFull"    // as many as allowed are in flight
-	Halted      Code = "Halted"      // more failures than the fleet tolerates
-	Overlap     Code = "Overlap"     // more than one wave selects it
-	Unobserved  Code = "Unobserved"  // not seen lately: unknown is not healthy
-	NotReady    Code = "NotReady"    // seen, and not healthy
-	EndedFailed Code = "EndedFailed" // failed in this revision
-	DoneLately  Code = "DoneLately"  // ended Done less than 24 h ago, and behind again
-	NoRelease   Code = "NoRelease"   // the fleet's release does not exist
-	EmptyWave   Code = "EmptyWave"   // no member is selected
-	NoFleet     Code = "NoFleet"     // no fleet selects it
-	Starting    Code = "Starting"    // it starts, or has, and was not looked at yet
-	Frozen      Code = "Frozen"      // a Freeze says that nothing starts
-	Skipped     Code = "Skipped"     // a Freeze leaves the member out
+	AtRelease       Code = "AtRelease"       // nothing to do
+	InFlight        Code = "InFlight"        // its upgrade is under way
+	WaveFull        Code = "WaveFull"        // as many as allowed are in flight
+	Halted          Code = "Halted"          // more failures than the fleet tolerates
+	Overlap         Code = "Overlap"         // more than one wave selects it
+	Unobserved      Code = "Unobserved"      // not seen lately: unknown is not healthy
+	NotReady        Code = "NotReady"        // seen, and not healthy
+	EndedFailed     Code = "EndedFailed"     // failed in this revision
+	EndedAborted    Code = "EndedAborted"    // aborted in this revision
+	Stranded        Code = "Stranded"        // ended on the way: its parts are at different versions
+	Stuck           Code = "Stuck"           // in one step for too long
+	Behind          Code = "Behind"          // was at the release, is behind again, and drift is reported only
+	Contested       Code = "Contested"       // was brought back within a day, and is behind again
+	Duplicate       Code = "Duplicate"       // another MemberCluster is the same cluster
+	NoWave          Code = "NoWave"          // its fleet selects it, and no wave does
+	WaveClosed      Code = "WaveClosed"      // an earlier wave comes first
+	WaveRolling     Code = "WaveRolling"     // not enough of the wave has come so far
+	Soaking         Code = "Soaking"         // the wave is to stay healthy for a while
+	InventoryShrank Code = "InventoryShrank" // too many members vanished at once
+	Withdrawn       Code = "Withdrawn"       // the release was withdrawn
+	ClockSkew       Code = "ClockSkew"       // our clock is off the hub's
+	NoRelease       Code = "NoRelease"       // the fleet's release does not exist
+	EmptyWave       Code = "EmptyWave"       // no member is selected
+	NoFleet         Code = "NoFleet"         // no fleet selects it
+	Starting        Code = "Starting"        // it starts, or has, and was not looked at yet
+	Frozen          Code = "Frozen"          // a Freeze says that nothing starts
+	Skipped         Code = "Skipped"         // a Freeze leaves the member out
 )
 
 // Reasons why an upgrade that has begun waits, or what it waits for.
@@ -51,6 +63,7 @@ const (
 	MemberGone        Code = "MemberGone"        // its MemberCluster was deleted
 	Done              Code = "Done"              // observed at the release, and settled
 	UpgradeFailed     Code = "Failed"            // ended without reaching it
+	UpgradeAborted    Code = "Aborted"           // ended at a safe point, because a person said so
 	UpgradeSuperseded Code = "Superseded"        // ended at a safe point, for another release
 )
 

@@ -63,7 +63,9 @@ func Rollout(hub Hub, now time.Time) rollout.Input {
 		in.Members = append(in.Members, memberOf(&hub.Members[i]))
 	}
 	for i := range hub.Fleets {
-		in.Fleets = append(in.Fleets, fleetOf(&hub.Fleets[i], hub))
+		if hub.Fleets[i].DeletionTimestamp.IsZero() { // else it wants nothing any more
+			in.Fleets = append(in.Fleets, fleetOf(&hub.Fleets[i], hub))
+		}
 	}
 	for i := range hub.Upgrades {
 		in.Upgrades = append(in.Upgrades, upgradeOf(&hub.Upgrades[i]))
@@ -83,7 +85,11 @@ func (h Hub) Release(name string) (rollout.Release, bool) {
 	for _, release := range h.Releases {
 		if release.Name == name {
 			target, _ := fleet.ParseVersion(release.Spec.Bundle.Kubernetes) // admitted by CEL
-			return rollout.Release{Name: name, Hash: release.Spec.Bundle.Hash(), Target: target}, true
+			found := rollout.Release{Name: name, Hash: release.Spec.Bundle.Hash(), Target: target}
+			if withdrawn := release.Spec.Withdrawn; withdrawn != nil {
+				found.Withdrawn = withdrawn.Reason
+			}
+			return found, true
 		}
 	}
 	return rollout.Release{Name: name}, false
@@ -100,13 +106,23 @@ func Revision(f *v1.Fleet, release rollout.Release) int64 {
 
 func memberOf(mc *v1.MemberCluster) rollout.Member {
 	m := rollout.Member{
-		Name: mc.Name, ObservedAt: mc.Status.ObservedAt.Time,
+		Name: mc.Name, UID: string(mc.UID), Cluster: clusterOf(mc), ObservedAt: mc.Status.ObservedAt.Time,
 		Oldest: oldestPart(mc.Status), Message: "never observed",
 	}
+	m.ControlPlane, _ = fleet.ParseVersion(mc.Status.ControlPlane.Version) // zero: unknown
 	if ready := meta.FindStatusCondition(mc.Status.Conditions, v1.ConditionReady); ready != nil {
 		m.Ready, m.Message = ready.Status == metav1.ConditionTrue, ready.Message
 	}
 	return m
+}
+
+// clusterOf is the identity of the cluster behind a member, as far as its
+// provider told it: two providers may use the same identities.
+func clusterOf(mc *v1.MemberCluster) string {
+	if mc.Status.UID == "" {
+		return ""
+	}
+	return mc.Spec.Provider.Kind() + "/" + mc.Status.UID
 }
 
 // oldestPart is the version of the oldest part that was seen; a cluster
@@ -124,36 +140,109 @@ func oldestPart(status v1.MemberClusterStatus) fleet.Version {
 
 func fleetOf(f *v1.Fleet, hub Hub) rollout.Fleet {
 	release, _ := hub.Release(f.Spec.Release)
-	seen := rollout.Fleet{Name: f.Name, UID: string(f.UID), Revision: Revision(f, release), Release: release}
-	members := selected(f, hub.Members)
+	seen := rollout.Fleet{
+		Name: f.Name, UID: string(f.UID), Revision: Revision(f, release), Release: release,
+		ReportDrift: f.Spec.Drift == v1.DriftReport, ShrankAt: timeOf(f.Status.ShrankAt),
+		Roster: rollout.Roster{Seats: seats(f.Status), LossAt: timeOf(f.Status.LossAt)},
+	}
+	members := selected(f.Spec.Selector, hub.Members)
+	seen.MaxFailures = scaled(f.Spec.MaxFailures, len(members), roundDown)
+	rest := members
 	for _, wave := range f.Spec.Waves {
-		seen.Waves = append(seen.Waves, rollout.Wave{
-			Name: wave.Name, Members: members,
-			MaxConcurrent: max(1, scaled(wave.MaxConcurrent, len(members), roundUp)),
-		})
+		var own []v1.MemberCluster
+		own, rest = parted(wave, rest)
+		seen.Waves = append(seen.Waves, waveOf(wave, own, f, seen.Revision))
+	}
+	seen.NoWave = names(rest)
+	return seen
+}
+
+// parted are the members that a wave selects, and those it leaves.
+func parted(wave v1.Wave, members []v1.MemberCluster) (own, rest []v1.MemberCluster) {
+	if wave.Selector == nil {
+		return members, nil
+	}
+	own = selected(*wave.Selector, members)
+	for _, mc := range members {
+		if !slices.ContainsFunc(own, func(other v1.MemberCluster) bool { return other.Name == mc.Name }) {
+			rest = append(rest, mc)
+		}
+	}
+	return own, rest
+}
+
+// waveOf is a wave and its members; what is remembered of it is of one revision.
+func waveOf(wave v1.Wave, members []v1.MemberCluster, f *v1.Fleet, revision int64) rollout.Wave {
+	seen := rollout.Wave{
+		Name: wave.Name, Members: names(members), Soak: wave.Soak.Duration, AllowEmpty: wave.AllowEmpty,
+		MaxConcurrent: max(1, scaled(wave.MaxConcurrent, len(members), roundUp)), MinSuccess: share(wave.MinSuccess),
+	}
+	if wave.MaxFailures != nil {
+		seen.MaxFailures = new(scaled(*wave.MaxFailures, len(members), roundDown))
+	}
+	for _, was := range f.Status.Waves {
+		if was.Name == wave.Name && revision == f.Status.Revision {
+			seen.OpenedAt, seen.PassedAt = timeOf(was.OpenedAt), timeOf(was.PassedAt)
+		}
 	}
 	return seen
 }
 
-func selected(f *v1.Fleet, members []v1.MemberCluster) []string {
-	selector, err := metav1.LabelSelectorAsSelector(&f.Spec.Selector)
+// share is a number or a percentage; without one it is all.
+func share(value intstr.IntOrString) fleet.Share {
+	if value == (intstr.IntOrString{}) {
+		return fleet.Share{Of: 100, Percent: true}
+	}
+	if value.Type == intstr.Int {
+		return fleet.Share{Of: value.IntValue()}
+	}
+	percent, _ := strconv.Atoi(strings.TrimSuffix(value.StrVal, "%")) // admitted by CEL
+	return fleet.Share{Of: percent, Percent: true}
+}
+
+// selected are the members that a selector picks, by name.
+func selected(selector v1.Selector, members []v1.MemberCluster) []v1.MemberCluster {
+	match, err := metav1.LabelSelectorAsSelector(&selector)
 	if err != nil {
 		return nil // older than the rules that refuse it; the fleet says that it selects nobody
 	}
-	var names []string
+	var picked []v1.MemberCluster
 	for _, mc := range members {
-		if selector.Matches(labels.Set(mc.Labels)) && mc.DeletionTimestamp.IsZero() {
-			names = append(names, mc.Name)
+		if match.Matches(labels.Set(mc.Labels)) && mc.DeletionTimestamp.IsZero() {
+			picked = append(picked, mc)
 		}
 	}
-	slices.Sort(names)
-	return names
+	return picked
+}
+
+// Selects tells whether a fleet selects a member.
+func Selects(f *v1.Fleet, mc *v1.MemberCluster) bool {
+	return len(selected(f.Spec.Selector, []v1.MemberCluster{*mc})) > 0
+}
+
+func names(members []v1.MemberCluster) []string {
+	var list []string
+	for _, mc := range members {
+		list = append(list, mc.Name)
+	}
+	slices.Sort(list)
+	return list
 }
 
 func upgradeOf(up *v1.ClusterUpgrade) rollout.Upgrade {
-	seen := rollout.Upgrade{Member: up.Spec.Member, N: Number(up), FleetUID: up.Spec.FleetUID, Revision: up.Spec.Revision}
+	seen := rollout.Upgrade{
+		Member: up.Spec.Member, N: Number(up), FleetUID: up.Spec.FleetUID, Revision: up.Spec.Revision, Wave: up.Spec.Wave,
+		StartedAt: up.CreationTimestamp.Time,
+	}
 	if ended := meta.FindStatusCondition(up.Status.Conditions, v1.ConditionEnded); ended != nil && ended.Status == metav1.ConditionTrue {
 		seen.Outcome, seen.EndedAt = rollout.Outcome(ended.Reason), ended.LastTransitionTime.Time
+		return seen
+	}
+	for _, step := range up.Status.Steps {
+		name := rollout.Step(step.Name)
+		if (name == rollout.ControlPlane || name == rollout.Nodes) && !step.Started.IsZero() && step.Finished.IsZero() {
+			seen.Step, seen.Since, seen.Nodes = name, step.Started.Time, int(up.Status.Nodes.Total)
+		}
 	}
 	return seen
 }
@@ -165,10 +254,23 @@ func freezeOf(f *v1.Freeze) rollout.Freeze {
 		Name: f.Name, Fleet: f.Spec.Fleet, Member: f.Spec.Member, Stops: rollout.Starts,
 		From: timeOf(f.Spec.From), Until: timeOf(f.Spec.Until), By: f.Annotations[v1.ByAnnotation], Reason: f.Spec.Reason,
 	}
-	if f.Spec.Stops == v1.StopsSkip {
+	switch f.Spec.Stops {
+	case v1.StopsSkip:
 		seen.Stops = rollout.Skip
+	case v1.StopsEverything:
+		seen.Stops = rollout.Everything
 	}
 	return seen
+}
+
+// Held is why what is under way of a member must wait; zero where no freeze holds
+// everything.
+func Held(freezes []v1.Freeze, fleetName, member string, now time.Time) fleet.Reason {
+	var seen []rollout.Freeze
+	for i := range freezes {
+		seen = append(seen, freezeOf(&freezes[i]))
+	}
+	return rollout.Hold(seen, fleetName, member, now)
 }
 
 func approvalOf(a *v1.Approval) rollout.Approval {

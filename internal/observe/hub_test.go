@@ -32,22 +32,22 @@ func TestMemberOf(t *testing.T) {
 				ObservedAt: metav1.NewTime(ten), ControlPlane: v1.ControlPlaneStatus{Version: "v1.37.2"},
 				Nodes: v1.NodesStatus{Total: 3, Oldest: "v1.36.4"}, Conditions: ready(metav1.ConditionTrue, "healthy"),
 			},
-			rollout.Member{ObservedAt: ten, Oldest: v1364, Ready: true, Message: "healthy"},
+			rollout.Member{ObservedAt: ten, ControlPlane: v1372, Oldest: v1364, Ready: true, Message: "healthy"},
 		},
 		{
 			"without nodes: its control plane",
 			v1.MemberClusterStatus{ControlPlane: v1.ControlPlaneStatus{Version: "v1.37.2"}, Conditions: ready(metav1.ConditionTrue, "healthy")},
-			rollout.Member{Oldest: v1372, Ready: true, Message: "healthy"},
+			rollout.Member{ControlPlane: v1372, Oldest: v1372, Ready: true, Message: "healthy"},
 		},
 		{
 			"nodes of unknown version",
 			v1.MemberClusterStatus{ControlPlane: v1.ControlPlaneStatus{Version: "v1.37.2"}, Nodes: v1.NodesStatus{Total: 3}},
-			rollout.Member{Message: "never observed"},
+			rollout.Member{ControlPlane: v1372, Message: "never observed"},
 		},
 		{
 			"not known to be ready",
 			v1.MemberClusterStatus{ControlPlane: v1.ControlPlaneStatus{Version: "v1.37.2"}, Conditions: ready(metav1.ConditionUnknown, "no route to host")},
-			rollout.Member{Oldest: v1372, Message: "no route to host"},
+			rollout.Member{ControlPlane: v1372, Oldest: v1372, Message: "no route to host"},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -108,6 +108,9 @@ func TestFleetOf(t *testing.T) {
 			}
 			c.change(f)
 			c.want.Name, c.want.UID = "main", "uid-main"
+			for i := range c.want.Waves {
+				c.want.Waves[i].MinSuccess = fleet.Share{Of: 100, Percent: true}
+			}
 			if diff := cmp.Diff(c.want, fleetOf(f, hub)); diff != "" {
 				t.Errorf("fleet (-want +got):\n%s", diff)
 			}
@@ -171,7 +174,7 @@ func TestFreezeOf(t *testing.T) {
 		},
 		{
 			"of what is not known", ann,
-			v1.FreezeSpec{Fleet: "main", Stops: "Everything", Reason: "incident"},
+			v1.FreezeSpec{Fleet: "main", Stops: "Nodes", Reason: "incident"},
 			rollout.Freeze{Fleet: "main", Stops: rollout.Starts, By: "ann", Reason: "incident"},
 		},
 	} {

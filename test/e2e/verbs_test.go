@@ -84,6 +84,52 @@ func TestVerbs(t *testing.T) {
 		return err == nil, fmt.Sprint(err)
 	})
 	t.Logf("started %s after the freeze was deleted", took.Round(10*time.Millisecond))
+	abortAndForget(t, u, me)
+}
+
+// abortAndForget: an upgrade that is aborted while it bakes ends there, with
+// nothing left behind, and starts again when a person says so; a member that is
+// forgotten goes at once, and its cluster stays.
+func abortAndForget(t *testing.T, u *user, me string) {
+	outcome := func(name, want string) func() (bool, string) {
+		return func() (bool, string) {
+			said := u.mustKube("", "get", "clusterupgrade", name, "-o", `jsonpath={.status.step} {.status.conditions[?(@.type=="Ended")].reason} {.metadata.finalizers}`)
+			return strings.HasPrefix(said, want), said
+		}
+	}
+	eventually(t, 3*time.Minute, "the upgrade bakes", outcome("one.1", "Bake"))
+	out := u.must("abort", "one", "--reason", "the wrong night")
+	if !strings.Contains(out, `kubectl patch clusterupgrade -n refit one.1 --type merge -p '{`) || !strings.Contains(out, `"endReason":"the wrong night"`) {
+		t.Errorf("refit abort one:\n%s", out)
+	}
+	eventually(t, time.Minute, "the upgrade is aborted", outcome("one.1", "Bake Aborted"))
+	if by := u.mustKube("", "get", "clusterupgrade", "one.1", "-o", `jsonpath={.metadata.annotations.refit\.dev/by}`); by != me {
+		t.Errorf("aborted by %q, want %q", by, me)
+	}
+	if why := u.must("why", "one"); !strings.Contains(why, "aborted by "+me+": the wrong night") {
+		t.Errorf("refit why one:\n%s", why)
+	}
+	_, stderr, err := u.run("abort", "one", "--reason", "once more")
+	wantError(t, "abort what has ended", stderr, err, "nothing to abort: no upgrade of one is under way")
+	if nodes := u.member("one").mustKube("get", "nodes", "-o", "jsonpath={.items[*].spec.unschedulable}{.items[*].metadata.annotations.refit\\.dev/undo}"); nodes != "" {
+		t.Errorf("left on the nodes: %s", nodes)
+	}
+
+	u.mustKube("", "patch", "fleet", "main", "--type=merge", "-p", `{"spec":{"bake":"1s"}}`)
+	u.must("retry", "one", "--reason", "the right night")
+	eventually(t, 3*time.Minute, "the member comes to the release", func() (bool, string) {
+		out := u.must("status")
+		return strings.Contains(out, "1 of 1 done"), out
+	})
+
+	u.must("forget", "one", "--reason", "is scrapped")
+	eventually(t, time.Minute, "the member is gone", func() (bool, string) {
+		err := u.hub().Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "one"}, &v1.MemberCluster{})
+		return apierrors.IsNotFound(err), fmt.Sprint(err)
+	})
+	if out := u.must("local", "list"); !strings.Contains(out, "one") {
+		t.Errorf("the cluster of a forgotten member:\n%s", out)
+	}
 }
 
 // atRest is a fleet whose release its member has, and the release that comes.
@@ -101,5 +147,5 @@ spec: {bundle: {kubernetes: ` + v137 + `}}
 apiVersion: refit.dev/v1alpha1
 kind: Fleet
 metadata: {name: main}
-spec: {selector: {}, release: "2026.10", settle: 1s, bake: 1s}
+spec: {selector: {}, release: "2026.10", settle: 1s, bake: 1h}
 `

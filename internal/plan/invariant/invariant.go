@@ -7,6 +7,7 @@ package invariant
 
 import (
 	"fmt"
+	"slices"
 
 	"refit.dev/refit/internal/fleet"
 	"refit.dev/refit/internal/plan"
@@ -77,6 +78,7 @@ func (j *judge) breaks(format string, args ...any) {
 }
 
 func (j *judge) action(action plan.Action) {
+	j.held(action)
 	switch a := action.(type) {
 	case plan.UpgradeControlPlane:
 		j.controlPlane(a)
@@ -94,6 +96,31 @@ func (j *judge) action(action plan.Action) {
 		j.restore(a)
 	default:
 		j.breaks("action %T is not known here", action)
+	}
+}
+
+// held looks at what must not be begun any more: a freeze, a withdrawn release or
+// an end that somebody wants lets what is in hand be finished, and a fleet that
+// halted lets it go on once its control plane is changed.
+func (j *judge) held(action plan.Action) {
+	leave := !j.Superseded.IsZero() || !j.Aborted.IsZero() || !j.Withdrawn.IsZero() || !j.Frozen.IsZero()
+	switch a := action.(type) {
+	case plan.UpgradeControlPlane:
+		if leave || !j.Halted.IsZero() {
+			j.breaks("%s is begun against the will of a person", a)
+		}
+	case plan.SetPoolTemplate:
+		if leave {
+			j.breaks("%s is begun against the will of a person", a)
+		}
+	case plan.Cordon:
+		for _, pool := range j.Cluster.Pools {
+			there := slices.ContainsFunc(pool.Nodes, func(n fleet.Node) bool { return n.Name == a.Node })
+			if there && leave && len(pool.Nodes) <= pool.Size {
+				j.breaks("%s is begun against the will of a person", a)
+			}
+		}
+	default:
 	}
 }
 

@@ -2,6 +2,7 @@ package invariant
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +17,9 @@ func Starts(in rollout.Input, decision rollout.Decision) []string {
 		h.start(start)
 	}
 	h.waves(decision)
+	for _, state := range decision.Fleets {
+		h.order(state)
+	}
 	return h.broken
 }
 
@@ -63,10 +67,7 @@ func (h *hub) start(start rollout.Start) {
 	if start.N != last.N+1 {
 		h.breaks("upgrade %s.%d does not follow %d", start.Member, start.N, last.N)
 	}
-	again := last.Outcome == rollout.Done && last.FleetUID == start.FleetUID && last.Revision == start.Revision
-	if again && h.Now.Before(last.EndedAt.Add(24*time.Hour)) {
-		h.breaks("member %s would start again after it was done at %s", start.Member, last.EndedAt.UTC().Format(time.DateTime))
-	}
+	h.again(start, last)
 	if owners := h.owners[start.Member]; len(owners) != 1 || owners[0] != start.Fleet+"/"+start.Wave {
 		h.breaks("member %s would start for %s/%s; it is selected by %v", start.Member, start.Fleet, start.Wave, owners)
 	}
@@ -77,6 +78,41 @@ func (h *hub) start(start rollout.Start) {
 	}
 	h.member(start)
 	h.fleet(start)
+}
+
+// again judges the start of a member that was there already in this revision:
+// it is brought back once a day, if at all, and not before it was looked at.
+func (h *hub) again(start rollout.Start, last rollout.Upgrade) {
+	if last.Outcome == rollout.Aborted && h.same(start, last) && !h.agreed(start, last) {
+		h.breaks("member %s would start again after it was aborted", start.Member)
+	}
+	if last.Outcome != rollout.Done || !h.same(start, last) {
+		return
+	}
+	times := 0
+	for _, u := range h.Upgrades {
+		if u.Member == start.Member && u.Outcome == rollout.Done && h.same(start, u) {
+			times++
+		}
+	}
+	if times > 1 && h.Now.Sub(last.StartedAt) < 24*time.Hour {
+		h.breaks("member %s would be brought back twice within a day, last at %s", start.Member, last.StartedAt.UTC().Format(time.DateTime))
+	}
+	for _, m := range h.Members {
+		if m.Name == start.Member && !last.EndedAt.Before(m.ObservedAt) {
+			h.breaks("member %s would start again without a look since it was done", start.Member)
+		}
+	}
+	for _, f := range h.Fleets {
+		if f.UID == start.FleetUID && f.ReportDrift {
+			h.breaks("member %s would be brought back, of which only drift is to be reported", start.Member)
+		}
+	}
+}
+
+// same tells whether an upgrade is of the revision that a start is of.
+func (h *hub) same(start rollout.Start, u rollout.Upgrade) bool {
+	return u.FleetUID == start.FleetUID && u.Revision == start.Revision
 }
 
 // frozen tells whether a freeze holds now, and of what would start.
@@ -100,6 +136,11 @@ func (h *hub) member(start rollout.Start) {
 	if !m.Ready {
 		h.breaks("member %s would start unhealthy", m.Name)
 	}
+	for _, other := range h.Members {
+		if other.Name != m.Name && m.Cluster != "" && other.Cluster == m.Cluster {
+			h.breaks("member %s would start, and is the same cluster as %s", m.Name, other.Name)
+		}
+	}
 	if !m.Oldest.Less(start.Release.Target) {
 		h.breaks("member %s would start at %s, with %s wanted", m.Name, m.Oldest, start.Release.Target)
 	}
@@ -117,12 +158,65 @@ func (h *hub) fleet(start rollout.Start) {
 		h.breaks("member %s would start for revision %d at release %q; fleet %s wants revision %d at %q",
 			start.Member, start.Revision, start.Release.Name, f.Name, f.Revision, f.Release.Name)
 	}
+	if f.Release.Withdrawn != "" {
+		h.breaks("member %s would start for release %s, which was withdrawn", start.Member, f.Release.Name)
+	}
+	if h.Skew < -30*time.Second || h.Skew > 30*time.Second {
+		h.breaks("member %s would start by a clock that is %s off", start.Member, h.Skew)
+	}
+	h.failures(start, f)
+}
+
+// failures of a fleet, and of each of its waves, are no more than it tolerates.
+// Those that a person agreed to since are not counted.
+func (h *hub) failures(start rollout.Start, f rollout.Fleet) {
+	all, waves := map[string]rollout.Upgrade{}, map[string]map[string]rollout.Upgrade{}
 	for _, u := range h.Upgrades {
-		ours := u.FleetUID == f.UID && u.Revision == f.Revision && slices.ContainsFunc(h.owners[u.Member], func(owner string) bool { return strings.HasPrefix(owner, f.Name+"/") })
-		if ours && u.Outcome == rollout.Failed && !h.agreed(start, u) {
-			h.breaks("member %s would start after %s.%d failed in the same revision", start.Member, u.Member, u.N)
+		if u.FleetUID != f.UID || u.Revision != f.Revision || u.Outcome != rollout.Failed && !h.stuck(u) || h.agreed(start, u) {
+			continue
+		}
+		for _, owner := range h.owners[u.Member] {
+			if wave, ours := strings.CutPrefix(owner, f.Name+"/"); ours {
+				all[u.Member] = u
+				if waves[wave] == nil {
+					waves[wave] = map[string]rollout.Upgrade{}
+				}
+				waves[wave][u.Member] = u
+			}
 		}
 	}
+	if own, failed := all[start.Member]; failed && own.Outcome == rollout.Failed && own.N == h.newest[start.Member].N {
+		h.tooMany(start, map[string]rollout.Upgrade{start.Member: own}, 0)
+		return
+	}
+	if h.tooMany(start, all, f.MaxFailures) {
+		return
+	}
+	for _, w := range f.Waves {
+		if w.MaxFailures != nil && h.tooMany(start, waves[w.Name], *w.MaxFailures) {
+			return
+		}
+	}
+}
+
+// tooMany tells whether more failed than are tolerated, and says so.
+func (h *hub) tooMany(start rollout.Start, failed map[string]rollout.Upgrade, tolerated int) bool {
+	if len(failed) <= tolerated {
+		return false
+	}
+	first := failed[slices.Sorted(maps.Keys(failed))[0]]
+	h.breaks("member %s would start after %s.%d failed in the same revision", start.Member, first.Member, first.N)
+	return true
+}
+
+// stuck tells whether a control plane has taken more than an hour and a half, or
+// nodes more than half an hour each.
+func (h *hub) stuck(u rollout.Upgrade) bool {
+	limit := time.Duration(max(u.Nodes, 1)) * 30 * time.Minute
+	if u.Step == rollout.ControlPlane {
+		limit = 90 * time.Minute
+	}
+	return u.Outcome == rollout.Running && u.Step != "" && h.Now.Sub(u.Since) >= limit
 }
 
 // agreed tells whether a person has said, after a failure, that this start may
@@ -130,10 +224,10 @@ func (h *hub) fleet(start rollout.Start) {
 // again. Who failed last does not start because the fleet goes on.
 func (h *hub) agreed(start rollout.Start, failure rollout.Upgrade) bool {
 	own := h.newest[start.Member]
-	again := own.Outcome == rollout.Failed && own.FleetUID == start.FleetUID && own.Revision == start.Revision
+	again := (own.Outcome == rollout.Failed || own.Outcome == rollout.Aborted) && h.same(start, own)
 	for _, a := range h.Approvals {
 		expired := !a.Until.IsZero() && !h.Now.Before(a.Until)
-		if a.Fleet != start.Fleet || a.Revision != start.Revision || expired || a.At.After(h.Now) || !a.At.After(failure.EndedAt) {
+		if a.Fleet != start.Fleet || a.Revision != start.Revision || expired || a.At.After(h.Now) || !a.At.After(h.failedAt(failure)) {
 			continue
 		}
 		if a.Subject == rollout.Retry && a.Member == start.Member && again {
@@ -144,6 +238,18 @@ func (h *hub) agreed(start rollout.Start, failure rollout.Upgrade) bool {
 		}
 	}
 	return false
+}
+
+// failedAt is when an upgrade ended, or was stuck.
+func (h *hub) failedAt(u rollout.Upgrade) time.Time {
+	switch {
+	case u.Outcome != rollout.Running:
+		return u.EndedAt
+	case u.Step == rollout.ControlPlane:
+		return u.Since.Add(90 * time.Minute)
+	default:
+		return u.Since.Add(time.Duration(max(u.Nodes, 1)) * 30 * time.Minute)
+	}
 }
 
 // waves counts who is in flight in each wave that somebody starts in.
@@ -160,9 +266,74 @@ func (h *hub) waves(decision rollout.Decision) {
 					inFlight++
 				}
 			}
+			for _, u := range h.Upgrades {
+				if u.Outcome == rollout.Running && u.FleetUID == f.UID && u.Wave == w.Name && !slices.Contains(w.Members, u.Member) {
+					inFlight++
+				}
+			}
 			if starts[f.Name+"/"+w.Name] && inFlight > w.MaxConcurrent {
 				h.breaks("wave %s of fleet %s would have %d in flight; %d are allowed", w.Name, f.Name, inFlight, w.MaxConcurrent)
 			}
 		}
 	}
+}
+
+// order: a wave opens when the ones before it have passed, and a wave passes when
+// enough of those it opened with are there and healthy, and it has soaked.
+func (h *hub) order(state rollout.FleetState) {
+	i := slices.IndexFunc(h.Fleets, func(f rollout.Fleet) bool { return f.Name == state.Name })
+	f := h.Fleets[i]
+	passed := true
+	for j, w := range f.Waves {
+		now := state.Waves[j]
+		if w.OpenedAt.IsZero() && !now.OpenedAt.IsZero() && !passed {
+			h.breaks("wave %s of fleet %s would open before its turn", w.Name, f.Name)
+		}
+		if w.PassedAt.IsZero() && !now.PassedAt.IsZero() {
+			h.passes(f, w, state)
+		}
+		if !w.OpenedAt.IsZero() && !now.OpenedAt.Equal(w.OpenedAt) || !w.PassedAt.IsZero() && !now.PassedAt.Equal(w.PassedAt) {
+			h.breaks("wave %s of fleet %s would open or pass once more", w.Name, f.Name)
+		}
+		passed = passed && !now.PassedAt.IsZero()
+	}
+}
+
+// passes judges a wave that passes now.
+func (h *hub) passes(f rollout.Fleet, w rollout.Wave, state rollout.FleetState) {
+	seats := map[uint32]bool{}
+	for _, seat := range state.Roster.Seats {
+		if seat.Wave == w.Name && seat.Cohort {
+			seats[seat.ID] = true
+		}
+	}
+	total, there := 0, 0
+	for _, m := range h.Members {
+		if !slices.Contains(w.Members, m.Name) || !seats[rollout.SeatOf(m)] || h.leftOut(f, m) {
+			continue
+		}
+		total++
+		seen := m.Ready && h.Now.Before(m.ObservedAt.Add(25*time.Minute)) && !m.Oldest.Less(f.Release.Target)
+		if seen && !h.flying[m.Name] {
+			there++
+		}
+		for _, u := range h.Upgrades {
+			if u.Member == m.Name && u.FleetUID == f.UID && u.Revision == f.Revision && u.Outcome == rollout.Done && h.Now.Before(u.EndedAt.Add(w.Soak)) {
+				h.breaks("wave %s of fleet %s would pass though %s has soaked for %s", w.Name, f.Name, m.Name, h.Now.Sub(u.EndedAt))
+			}
+		}
+	}
+	if len(w.Members) == 0 && !w.AllowEmpty {
+		h.breaks("wave %s of fleet %s would pass, which selects nobody", w.Name, f.Name)
+	}
+	if there < w.MinSuccess.Up(total) {
+		h.breaks("wave %s of fleet %s would pass with %d of %d there", w.Name, f.Name, there, total)
+	}
+}
+
+// leftOut tells whether a person leaves a member out.
+func (h *hub) leftOut(f rollout.Fleet, m rollout.Member) bool {
+	return slices.ContainsFunc(h.Freezes, func(freeze rollout.Freeze) bool {
+		return freeze.Stops == rollout.Skip && h.frozen(freeze, rollout.Start{Fleet: f.Name, Member: m.Name})
+	})
 }

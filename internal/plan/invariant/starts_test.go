@@ -157,19 +157,6 @@ func TestStarts(t *testing.T) {
 			name: "which is over when the member has left the fleet", starts: []rollout.Start{start("eu-3", 1)},
 			in: changed(func(in *rollout.Input) { in.Upgrades[1].Revision, in.Fleets[0].Waves[0].Members = 3, []string{"eu-3"} }),
 		},
-		{
-			name: "again within a day", starts: good,
-			in: changed(func(in *rollout.Input) {
-				in.Upgrades[1] = rollout.Upgrade{Member: "eu-2", N: 6, FleetUID: "uid-of-main", Revision: 3, Outcome: rollout.Done, EndedAt: now.Add(-24*time.Hour + 1)}
-			}),
-			want: []string{"member eu-2 would start again after it was done at 2026-11-02 22:00:00"},
-		},
-		{
-			name: "again after a day", starts: good,
-			in: changed(func(in *rollout.Input) {
-				in.Upgrades[1] = rollout.Upgrade{Member: "eu-2", N: 6, FleetUID: "uid-of-main", Revision: 3, Outcome: rollout.Done, EndedAt: now.Add(-24 * time.Hour)}
-			}),
-		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := invariant.Starts(test.in, rollout.Decision{Start: test.starts})

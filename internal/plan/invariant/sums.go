@@ -61,8 +61,13 @@ func (j *judge) end(step upgrade.Step) {
 			j.breaks("%s is claimed with node %s still cordoned by this upgrade", step.Outcome, node.Name)
 		}
 	}
-	if step.Outcome == upgrade.Failed {
+	switch {
+	case step.Outcome == upgrade.Failed:
 		return
+	case step.Outcome == upgrade.Aborted && j.Aborted.IsZero():
+		j.breaks("Aborted is claimed, and nobody wants it")
+	case step.Outcome == upgrade.Superseded && j.Superseded.IsZero() && j.Withdrawn.IsZero():
+		j.breaks("Superseded is claimed, and the fleet still wants it")
 	}
 	for _, op := range j.Cluster.Operations {
 		if op.Phase == fleet.Running && !op.Foreign {

@@ -26,23 +26,26 @@ type hub struct {
 const tick = time.Minute
 
 // anyHub draws members of several versions in up to three fleets, the selectors
-// of which may overlap.
-func anyHub(t *rapid.T) *hub {
+// of which overlap, in so many of a hundred cases.
+func anyHub(t *rapid.T, overlap int) *hub {
 	h := &hub{t: t, Input: rollout.Input{Now: now}}
 	names := []string{}
+	owners := map[string]int{}
 	for i := range h.draw("members", 0, 12) {
 		names = append(names, fmt.Sprintf("eu-%02d", i))
 		h.Members = append(h.Members, rollout.Member{Name: names[i], ObservedAt: now, Ready: true, Oldest: h.version()})
+		owners[names[i]] = h.draw("owner", 0, 2)
 	}
 	for i := range h.draw("fleets", 1, 3) {
 		f := rollout.Fleet{Name: fmt.Sprintf("fleet%d", i), UID: fmt.Sprintf("uid-of-fleet%d", i), Revision: 1}
 		f.Release = rollout.Release{Name: "first", Target: h.version()}
 		waves := h.draw("waves", 1, 2)
 		for j := range waves {
-			f.Waves = append(f.Waves, rollout.Wave{Name: fmt.Sprintf("wave%d", j), MaxConcurrent: h.draw("concurrent", 1, 4)})
+			f.Waves = append(f.Waves, h.wave(j))
 		}
+		f.MaxFailures, f.ReportDrift = h.draw("tolerated", 0, 2), h.draw("reports drift", 0, 3) == 0
 		for _, name := range names {
-			if h.draw("selected", 0, 2) == i || h.draw("also selected", 0, 19) == 0 {
+			if owners[name] == i || h.draw("also selected", 1, 100) <= overlap {
 				w := &f.Waves[h.draw("wave", 0, waves-1)]
 				w.Members = append(w.Members, name)
 			}
@@ -50,6 +53,18 @@ func anyHub(t *rapid.T) *hub {
 		h.Fleets = append(h.Fleets, f)
 	}
 	return h
+}
+
+// wave draws the rules of a wave that nobody is in yet.
+func (h *hub) wave(i int) rollout.Wave {
+	w := rollout.Wave{
+		Name: fmt.Sprintf("wave%d", i), MaxConcurrent: h.draw("concurrent", 1, 4), Soak: time.Duration(h.draw("soak", 0, 5)) * tick,
+		MinSuccess: fleet.Share{Of: h.draw("success", 1, 4) * 25, Percent: true}, AllowEmpty: true,
+	}
+	if h.draw("tolerates", 0, 2) == 0 {
+		w.MaxFailures = new(h.draw("tolerated by the wave", 0, 2))
+	}
+	return w
 }
 
 func (h *hub) draw(what string, low, high int) int { return rapid.IntRange(low, high).Draw(h.t, what) }
@@ -69,9 +84,33 @@ func (h *hub) decide() rollout.Decision {
 		h.t.Fatalf("recheck at %s would spin at %s", d.Recheck, h.Now)
 	}
 	for _, start := range d.Start {
-		h.Upgrades = append(h.Upgrades, rollout.Upgrade{Member: start.Member, N: start.N, FleetUID: start.FleetUID, Revision: start.Revision})
+		h.Upgrades = append(h.Upgrades, rollout.Upgrade{
+			Member: start.Member, N: start.N, FleetUID: start.FleetUID, Revision: start.Revision, Wave: start.Wave, StartedAt: h.Now,
+		})
 	}
+	h.remember(d)
 	return d
+}
+
+// remember records what a decision wants to be remembered, as the loop does.
+func (h *hub) remember(d rollout.Decision) {
+	for _, state := range d.Fleets {
+		f := &h.Fleets[slices.IndexFunc(h.Fleets, func(f rollout.Fleet) bool { return f.Name == state.Name })]
+		f.Roster, f.ShrankAt = state.Roster, state.ShrankAt
+		f.Waves = slices.Clone(f.Waves)
+		for i, wave := range state.Waves {
+			f.Waves[i].OpenedAt, f.Waves[i].PassedAt = wave.OpenedAt, wave.PassedAt
+		}
+	}
+}
+
+// roll begins a revision of a fleet: its waves open anew.
+func roll(f *rollout.Fleet, target fleet.Version) {
+	f.Release.Target, f.Revision = target, f.Revision+1
+	f.Waves = slices.Clone(f.Waves)
+	for i := range f.Waves {
+		f.Waves[i].OpenedAt, f.Waves[i].PassedAt = time.Time{}, time.Time{}
+	}
 }
 
 // everybodyHasAnAnswer: each member of a fleet starts or has a reason, not both.
@@ -167,7 +206,7 @@ func (h *hub) owners(name string) int {
 // fleet's release, and then nothing moves any more.
 func TestEveryFleetEnds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		h := anyHub(t)
+		h := anyHub(t, 0)
 		for range 20 * (len(h.Members) + 1) {
 			before := len(h.Upgrades)
 			h.decide()
@@ -206,19 +245,19 @@ func TestEveryFleetEnds(t *testing.T) {
 // go. No bound is broken; a failure halts its fleet until a person acts.
 func TestTroubledFleets(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		h := anyHub(t)
+		h := anyHub(t, 5)
 		for range rapid.IntRange(1, 40).Draw(t, "turns") {
 			before := len(h.Upgrades)
 			failed := h.failedRevisions()
 			h.decide()
 			h.bounds(before)
 			for _, u := range h.Upgrades[before:] {
-				if failed[fmt.Sprint(u.FleetUID, u.Revision)] && len(h.Approvals) == 0 {
+				if failed[fmt.Sprint(u.FleetUID, u.Revision)] > h.tolerated(u.FleetUID) && len(h.Approvals) == 0 {
 					t.Fatalf("member %s starts in a fleet that failed", u.Member)
 				}
 			}
 			h.pass(func() rollout.Outcome {
-				return rapid.SampledFrom([]rollout.Outcome{rollout.Done, rollout.Done, rollout.Superseded, rollout.Failed}).Draw(t, "outcome")
+				return rapid.SampledFrom([]rollout.Outcome{rollout.Done, rollout.Done, rollout.Superseded, rollout.Failed, rollout.Aborted}).Draw(t, "outcome")
 			})
 			h.trouble()
 		}
@@ -229,7 +268,7 @@ func TestTroubledFleets(t *testing.T) {
 // all have ended, everything comes to its release.
 func TestFreezesEnd(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		h := anyHub(t)
+		h := anyHub(t, 0)
 		for range 40 + 20*len(h.Members) {
 			if before := len(h.Upgrades); len(h.Members) > 0 && h.Now.Before(now.Add(20*tick)) {
 				if h.draw("freezes", 0, 2) == 0 {
@@ -244,27 +283,32 @@ func TestFreezesEnd(t *testing.T) {
 		}
 		d := h.decide()
 		for name, reason := range d.Waiting {
-			if reason.Code != fleet.AtRelease && reason.Code != fleet.Overlap {
+			if reason.Code != fleet.AtRelease {
 				t.Errorf("member %s waits at the end: %+v", name, reason)
 			}
 		}
 	})
 }
 
-// failedRevisions are those in which a present member failed last.
-func (h *hub) failedRevisions() map[string]bool {
+// tolerated is how many failures a fleet tolerates.
+func (h *hub) tolerated(uid string) int {
+	return h.Fleets[slices.IndexFunc(h.Fleets, func(f rollout.Fleet) bool { return f.UID == uid })].MaxFailures
+}
+
+// failedRevisions counts those that failed last, by fleet and revision.
+func (h *hub) failedRevisions() map[string]int {
 	newest := map[string]rollout.Upgrade{}
 	for _, u := range h.Upgrades {
 		if u.N > newest[u.Member].N {
 			newest[u.Member] = u
 		}
 	}
-	failed := map[string]bool{}
+	failed := map[string]int{}
 	for _, f := range h.Fleets {
 		for _, w := range f.Waves {
 			for _, name := range w.Members {
 				if u := newest[name]; u.Outcome == rollout.Failed && u.FleetUID == f.UID {
-					failed[fmt.Sprint(u.FleetUID, u.Revision)] = true
+					failed[fmt.Sprint(u.FleetUID, u.Revision)]++
 				}
 			}
 		}
@@ -279,7 +323,7 @@ func (h *hub) trouble() {
 	m := &h.Members[h.draw("member", 0, len(h.Members)-1)]
 	f := &h.Fleets[h.draw("fleet", 0, len(h.Fleets)-1)]
 	w := &f.Waves[h.draw("wave", 0, len(f.Waves)-1)]
-	switch h.draw("trouble", 0, 12) {
+	switch h.draw("trouble", 0, 16) {
 	case 0:
 		m.Ready = !m.Ready
 	case 1:
@@ -289,9 +333,9 @@ func (h *hub) trouble() {
 	case 3:
 		m.Oldest = fleet.Version{}
 	case 4:
-		f.Release.Target, f.Revision = h.version(), f.Revision+1
+		roll(f, h.version())
 	case 5:
-		f.Release.Target, f.Revision = fleet.Version{}, f.Revision+1
+		roll(f, fleet.Version{})
 	case 6:
 		w.MaxConcurrent = h.draw("concurrent", 1, 4)
 	case 7:
@@ -302,6 +346,14 @@ func (h *hub) trouble() {
 		}
 	case 8:
 		h.Now = h.Now.Add(time.Duration(h.draw("hours", 1, 30)) * time.Hour)
+	case 13:
+		h.Skew = time.Duration(h.draw("skew", -40, 40)) * time.Second
+	case 14:
+		m.Cluster = fmt.Sprintf("cluster-%d", h.draw("cluster", 0, 3))
+	case 15:
+		f.Release.Withdrawn = []string{"", "it eats data"}[h.draw("withdrawn", 0, 1)]
+	case 16:
+		h.slow()
 	case 9, 10:
 		h.freeze(f.Name, m.Name)
 	case 11, 12:
@@ -310,6 +362,18 @@ func (h *hub) trouble() {
 			Subject: rapid.SampledFrom([]rollout.Subject{rollout.Resume, rollout.Retry}).Draw(h.t, "subject"),
 			Until:   h.Now.Add(time.Duration(h.draw("minutes", 1, 30)) * time.Minute),
 		})
+	}
+}
+
+// slow lets an upgrade in flight be in a step since long ago.
+func (h *hub) slow() {
+	for i, u := range h.Upgrades {
+		if u.Outcome == rollout.Running {
+			h.Upgrades[i].Step = rapid.SampledFrom([]rollout.Step{rollout.ControlPlane, rollout.Nodes, ""}).Draw(h.t, "step")
+			h.Upgrades[i].Nodes = h.draw("nodes", 0, 9)
+			h.Upgrades[i].Since = h.Now.Add(-time.Duration(h.draw("minutes", 0, 300)) * time.Minute)
+			return
+		}
 	}
 }
 
@@ -333,7 +397,7 @@ func (h *hub) freeze(fleetName, member string) {
 // TestDecideIgnoresOrder: maps and lists of the hub come in any order.
 func TestDecideIgnoresOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		h := anyHub(t)
+		h := anyHub(t, 5)
 		for range rapid.IntRange(0, 10).Draw(t, "turns") {
 			h.decide()
 			h.pass(func() rollout.Outcome {
@@ -362,12 +426,13 @@ func TestDecideIgnoresOrder(t *testing.T) {
 // decision.
 func TestNothingChangesBeforeTheRecheck(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		h := anyHub(t)
+		h := anyHub(t, 5)
 		for range rapid.IntRange(0, 10).Draw(t, "turns") {
 			h.decide()
 			h.pass(func() rollout.Outcome { return rollout.Done })
 			h.trouble()
 		}
+		h.remember(rollout.Decide(h.Input))
 		first := rollout.Decide(h.Input)
 		later := h.Input
 		later.Now = first.Recheck.Add(-time.Nanosecond)

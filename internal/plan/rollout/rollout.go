@@ -20,13 +20,18 @@ import (
 // it has then been missed twice.
 const staleAfter = 25 * time.Minute
 
-// standingPause is how long a member that ended Done and fell behind again is
-// left alone: whoever moves it back shall not be fought all day.
-const standingPause = 24 * time.Hour
+// correctEvery is how often a member that was brought to the release and fell
+// behind is brought back: whoever moves it shall not be fought all day.
+const correctEvery = 24 * time.Hour
+
+// maxSkew is how far our clock may be from the hub's: times of both are compared.
+const maxSkew = 30 * time.Second
 
 // Input is everything a decision needs.
 type Input struct {
-	Now       time.Time
+	Now time.Time
+	// Skew is how far our clock is ahead of the hub's; negative if it is behind.
+	Skew      time.Duration
 	Members   []Member
 	Fleets    []Fleet
 	Upgrades  []Upgrade
@@ -36,11 +41,15 @@ type Input struct {
 
 // Member is one cluster as its hub object tells.
 type Member struct {
-	Name       string
+	// UID tells a member from a later one of the same name.
+	Name, UID string
+	// Cluster is the identity of the cluster itself; empty where it is not known.
+	Cluster    string
 	ObservedAt time.Time
-	// Oldest is the version of the oldest part; zero where it is not known.
-	Oldest fleet.Version
-	Ready  bool
+	// ControlPlane is the version of the oldest API server, and Oldest that of the
+	// oldest part; zero where it is not known.
+	ControlPlane, Oldest fleet.Version
+	Ready                bool
 	// Message says what is wrong where Ready is false.
 	Message string
 }
@@ -53,12 +62,24 @@ type Fleet struct {
 	// such release.
 	Release Release
 	Waves   []Wave
+	// NoWave are members that the fleet selects, and none of its waves.
+	NoWave []string
+	// MaxFailures is how many members may fail before the fleet halts.
+	MaxFailures int
+	// ReportDrift leaves who falls behind again where it is.
+	ReportDrift bool
+	// Roster is who was counted, ShrankAt when too many of them were missing.
+	Roster   Roster
+	ShrankAt time.Time
 }
 
 // Release is a release's name, hash and version.
 type Release struct {
 	Name, Hash string
 	Target     fleet.Version
+	// Withdrawn is why nobody is to be brought to it any more; empty where it
+	// is good.
+	Withdrawn string
 }
 
 // Wave is an ordered part of a fleet.
@@ -66,6 +87,17 @@ type Wave struct {
 	Name          string
 	MaxConcurrent int
 	Members       []string
+	// Soak is how long the wave must stay healthy before the next opens, and
+	// MinSuccess how much of its cohort must have come so far.
+	Soak       time.Duration
+	MinSuccess fleet.Share
+	// MaxFailures is how many of the wave may fail before the fleet halts; nil
+	// where the fleet's own limit is all there is.
+	MaxFailures *int
+	// AllowEmpty lets a wave pass that selects nobody.
+	AllowEmpty bool
+	// OpenedAt and PassedAt are when it opened, and when it let the next open.
+	OpenedAt, PassedAt time.Time
 }
 
 // Upgrade is one ClusterUpgrade, ended or not.
@@ -74,8 +106,16 @@ type Upgrade struct {
 	N        int
 	FleetUID string
 	Revision int64
-	Outcome  Outcome
-	EndedAt  time.Time
+	// Wave that it began in, and keeps.
+	Wave      string
+	StartedAt time.Time
+	// Step it is in since Since, with Nodes to go through; empty where it has
+	// ended, or waits for somebody.
+	Step    Step
+	Since   time.Time
+	Nodes   int
+	Outcome Outcome
+	EndedAt time.Time
 }
 
 // Outcome is how an upgrade ended; empty where it has not.
@@ -87,6 +127,7 @@ const (
 	Done       Outcome = "Done"
 	Failed     Outcome = "Failed"
 	Superseded Outcome = "Superseded"
+	Aborted    Outcome = "Aborted"
 )
 
 // Decision is what starts now, and where everything stands.
@@ -119,12 +160,26 @@ type FleetState struct {
 	Halt fleet.Reason
 	// Freeze is the freeze of the whole fleet; zero where there is none.
 	Freeze fleet.Reason
+	// Rest are the members of no wave.
+	Rest WaveState
+	// Roster and ShrankAt are to be remembered.
+	Roster   Roster
+	ShrankAt time.Time
 }
 
 // WaveState lists the members of a wave by where they are.
 type WaveState struct {
-	Name                                    string
-	Done, Running, Waiting, Failed, Skipped []string
+	Name                                             string
+	Done, Running, Waiting, Failed, Aborted, Skipped []string
+	// OpenedAt and PassedAt are to be remembered.
+	OpenedAt, PassedAt time.Time
+	// Why the next wave does not open yet; zero where it may.
+	Why fleet.Reason
+}
+
+// unsettled tells whether anybody of the wave is on the way, or could be.
+func (w WaveState) unsettled() bool {
+	return len(w.Running)+len(w.Waiting)+len(w.Failed)+len(w.Aborted) > 0
 }
 
 // Decide plans all fleets at once.
@@ -139,10 +194,13 @@ func Decide(in Input) Decision {
 // planner is one decision in the making.
 type planner struct {
 	now      time.Time
+	skew     time.Duration
 	fleets   []Fleet
 	members  map[string]Member
 	upgrades map[string][]Upgrade // by member, oldest first
-	selected map[string][]string  // waves that select a member, in words
+	running  []Upgrade
+	selected map[string][]string // waves that select a member, in words
+	clusters map[string][]string // members by the identity of their cluster
 	verbs    verbs
 	decision Decision
 }
@@ -151,18 +209,26 @@ func newPlanner(in Input) *planner {
 	verbs := newVerbs(in)
 	p := &planner{
 		now:      in.Now,
+		skew:     in.Skew,
 		fleets:   slices.SortedFunc(slices.Values(in.Fleets), func(a, b Fleet) int { return strings.Compare(a.Name, b.Name) }),
 		members:  map[string]Member{},
 		upgrades: map[string][]Upgrade{},
 		selected: map[string][]string{},
+		clusters: map[string][]string{},
 		verbs:    verbs,
 		decision: Decision{Waiting: map[string]fleet.Reason{}, Recheck: verbs.changes},
 	}
-	for _, m := range in.Members {
+	for _, m := range slices.SortedFunc(slices.Values(in.Members), func(a, b Member) int { return strings.Compare(a.Name, b.Name) }) {
 		p.members[m.Name] = m
+		if m.Cluster != "" {
+			p.clusters[m.Cluster] = append(p.clusters[m.Cluster], m.Name)
+		}
 	}
 	for _, u := range slices.SortedFunc(slices.Values(in.Upgrades), func(a, b Upgrade) int { return cmp.Compare(a.N, b.N) }) {
 		p.upgrades[u.Member] = append(p.upgrades[u.Member], u)
+		if u.Outcome == Running {
+			p.running = append(p.running, u)
+		}
 	}
 	for _, f := range p.fleets {
 		for _, w := range f.Waves {
@@ -170,22 +236,26 @@ func newPlanner(in Input) *planner {
 				p.selected[member] = append(p.selected[member], fmt.Sprintf("wave %s of fleet %s", w.Name, f.Name))
 			}
 		}
+		for _, member := range f.NoWave {
+			p.selected[member] = append(p.selected[member], fmt.Sprintf("no wave of fleet %s", f.Name))
+		}
 	}
 	return p
 }
 
 func (p *planner) fleet(f Fleet) {
 	state := FleetState{Name: f.Name, Freeze: p.verbs.frozen(f, "")}
-	settled := true
+	state.Roster, state.ShrankAt = p.count(f)
+	state.Rest = p.standing(f, Wave{Members: f.NoWave})
+	settled := !state.Rest.unsettled()
 	for _, w := range f.Waves {
 		standing := p.standing(f, w)
-		settled = settled && len(standing.Running)+len(standing.Waiting)+len(standing.Failed) == 0
+		settled = settled && !standing.unsettled()
 		state.Waves = append(state.Waves, standing)
 	}
-	halt := p.halt(f)
-	for i, w := range f.Waves {
-		p.wave(f, w, &state.Waves[i], halt)
-	}
+	halt := p.halt(f, state.ShrankAt)
+	p.waves(f, &state, halt)
+	p.rest(f, state.Rest)
 	if !settled || halt.Code != fleet.Halted {
 		state.Halt = halt
 	}
@@ -194,7 +264,7 @@ func (p *planner) fleet(f Fleet) {
 
 // standing sorts a wave's members by where they are.
 func (p *planner) standing(f Fleet, w Wave) WaveState {
-	state := WaveState{Name: w.Name}
+	state := WaveState{Name: w.Name, OpenedAt: w.OpenedAt, PassedAt: w.PassedAt}
 	for _, name := range slices.Sorted(slices.Values(w.Members)) {
 		last, found := p.last(name)
 		switch {
@@ -206,143 +276,13 @@ func (p *planner) standing(f Fleet, w Wave) WaveState {
 			state.Failed = append(state.Failed, name)
 		case p.reached(f, name):
 			state.Done = append(state.Done, name)
+		case last.aborted(f) && !p.verbs.retried(f, name, last):
+			state.Aborted = append(state.Aborted, name)
 		default:
 			state.Waiting = append(state.Waiting, name)
 		}
 	}
 	return state
-}
-
-// halt stops a fleet at its first failure in this revision: what broke one
-// member is likely to break the next. It goes on when a person says so.
-func (p *planner) halt(f Fleet) fleet.Reason {
-	if f.Release.Target.IsZero() {
-		return fleet.Reason{
-			Code: fleet.NoRelease, Object: "release " + f.Release.Name,
-			Message: fmt.Sprintf("release %q does not exist", f.Release.Name),
-			Fix:     "create it, or set the fleet's spec.release to one that exists: kubectl get releases",
-		}
-	}
-	var names []string
-	for _, u := range p.failures(f) {
-		names = append(names, u.Member)
-	}
-	slices.Sort(names)
-	names = slices.Compact(names)
-	if len(names) == 0 {
-		return fleet.Reason{}
-	}
-	return fleet.Reason{
-		Code: fleet.Halted, Object: "member " + names[0],
-		Message: fmt.Sprintf("%d failed (%s), 0 tolerated", len(names), strings.Join(names, ", ")),
-		Fix: fmt.Sprintf("see refit why %s; then set the fleet's spec.release to a release that mends it, or let it go on: refit resume %s --reason …",
-			names[0], f.Name),
-	}
-}
-
-// failures are the upgrades that failed in this revision, and no person has let
-// the fleet go on since. One that was retried stays a failure.
-func (p *planner) failures(f Fleet) []Upgrade {
-	var failures []Upgrade
-	for _, w := range f.Waves {
-		for _, name := range w.Members {
-			for _, u := range p.upgrades[name] {
-				if u.failed(f) && !p.verbs.resumed(f, u) {
-					failures = append(failures, u)
-				}
-			}
-		}
-	}
-	return failures
-}
-
-// excepted tells whether a member may start though its fleet has halted: it
-// failed, and a person who knew of all that halts the fleet said it may.
-func (p *planner) excepted(f Fleet, name string) bool {
-	last, _ := p.last(name)
-	return last.failed(f) && !slices.ContainsFunc(p.failures(f), func(u Upgrade) bool { return !p.verbs.retried(f, name, u) })
-}
-
-// wave starts as many waiting members as there are slots, and says of each
-// member why it does not start.
-func (p *planner) wave(f Fleet, w Wave, state *WaveState, halted fleet.Reason) {
-	for _, name := range state.Done {
-		p.wait(name, fleet.Reason{Code: fleet.AtRelease, Message: fmt.Sprintf("at %s or ahead", f.Release.Target)})
-	}
-	for _, name := range state.Running {
-		p.wait(name, fleet.Reason{Code: fleet.InFlight, Message: "its upgrade is under way", Object: "clusterupgrade " + p.name(name)})
-	}
-	for _, name := range state.Failed {
-		p.wait(name, fleet.Reason{
-			Code: fleet.EndedFailed, Message: "its upgrade failed in this revision", Object: "clusterupgrade " + p.name(name),
-			Fix: fmt.Sprintf("repair the cause, then let it start again: refit retry %s --reason …", name),
-		})
-	}
-	for _, name := range state.Skipped {
-		p.wait(name, p.verbs.skipped(f, name))
-	}
-	inFlight := len(state.Running)
-	for _, name := range p.order(state.Waiting) {
-		reason := p.blocked(f, name, halted)
-		if reason.IsZero() && inFlight >= w.MaxConcurrent {
-			reason = fleet.Reason{
-				Code:    fleet.WaveFull,
-				Message: fmt.Sprintf("%d of %d in flight in wave %s", inFlight, w.MaxConcurrent, w.Name),
-			}
-		}
-		if !reason.IsZero() {
-			p.wait(name, reason)
-			continue
-		}
-		inFlight++
-		p.start(f, w, name)
-	}
-}
-
-// order puts those first that have the longest way to go: they end last.
-func (p *planner) order(names []string) []string {
-	return slices.SortedFunc(slices.Values(names), func(a, b string) int {
-		return cmp.Or(p.members[a].Oldest.Compare(p.members[b].Oldest), strings.Compare(a, b))
-	})
-}
-
-// blocked is why a member that is behind may not start; zero where it may.
-func (p *planner) blocked(f Fleet, name string, halted fleet.Reason) fleet.Reason {
-	member := p.members[name]
-	last, found := p.last(name)
-	switch {
-	case len(p.selected[name]) > 1:
-		return fleet.Reason{
-			Code: fleet.Overlap, Object: "member " + name,
-			Message: "selected by " + strings.Join(p.selected[name], " and "),
-			Fix:     "change labels or a selector so that one wave of one fleet selects it",
-		}
-	case !p.verbs.frozen(f, name).IsZero():
-		return p.verbs.frozen(f, name)
-	case !halted.IsZero() && (halted.Code != fleet.Halted || !p.excepted(f, name)):
-		return halted
-	case !p.fresh(member) || member.Oldest.IsZero():
-		return fleet.Reason{
-			Code: fleet.Unobserved, Object: "member " + name, Since: member.ObservedAt,
-			Message: "not observed lately: " + cmp.Or(member.Message, "no answer"),
-			Fix:     "see that its provider and API server answer",
-		}
-	case !member.Ready:
-		return fleet.Reason{
-			Code: fleet.NotReady, Object: "member " + name,
-			Message: "not healthy: " + member.Message,
-			Fix:     "repair it; it starts by itself",
-		}
-	case found && last.Outcome == Done && last.of(f) && p.now.Sub(last.EndedAt) < standingPause:
-		p.recheck(last.EndedAt.Add(standingPause))
-		return fleet.Reason{
-			Code: fleet.DoneLately, Object: "clusterupgrade " + p.name(name), Since: last.EndedAt,
-			Message: fmt.Sprintf("was brought to %s at %s and is behind again: somebody else moves it", f.Release.Name, last.EndedAt.UTC().Format(time.DateTime)),
-			Fix:     "find out who; it is brought back a day after its last upgrade",
-		}
-	default:
-		return fleet.Reason{}
-	}
 }
 
 func (p *planner) start(f Fleet, w Wave, name string) {
@@ -406,3 +346,6 @@ func (u Upgrade) of(f Fleet) bool { return u.FleetUID == f.UID && u.Revision == 
 
 // failed tells whether the upgrade failed at what the fleet rolls now.
 func (u Upgrade) failed(f Fleet) bool { return u.Outcome == Failed && u.of(f) }
+
+// aborted tells whether a person ended the upgrade to what the fleet rolls now.
+func (u Upgrade) aborted(f Fleet) bool { return u.Outcome == Aborted && u.of(f) }

@@ -25,11 +25,12 @@ type Freeze struct {
 // Stops says how much a freeze stops.
 type Stops string
 
-// What a freeze stops: Starts lets no upgrade begin, Skip leaves the member out
-// of the fleet's count as well.
+// What a freeze stops: Starts lets no upgrade begin, Everything holds what is
+// under way as well, Skip leaves the member out of the fleet's count.
 const (
-	Starts Stops = "Starts"
-	Skip   Stops = "Skip"
+	Starts     Stops = "Starts"
+	Everything Stops = "Everything"
+	Skip       Stops = "Skip"
 )
 
 // Approval is a person's yes, given at a time to one revision of a fleet.
@@ -91,14 +92,22 @@ func (v *verbs) holds(now, from, until time.Time) bool {
 
 // frozen is why a member may not start; zero where no freeze covers it. Without
 // a name it is of every member.
-func (v verbs) frozen(f Fleet, member string) fleet.Reason { return v.covered(f, member, Starts) }
+func (v verbs) frozen(f Fleet, member string) fleet.Reason {
+	return v.covered(f, member, Starts, Everything)
+}
+
+// Hold is why what is under way of a member of a fleet must wait; zero where no
+// freeze holds everything.
+func Hold(freezes []Freeze, fleetName, member string, now time.Time) fleet.Reason {
+	return newVerbs(Input{Now: now, Freezes: freezes}).covered(Fleet{Name: fleetName}, member, Everything)
+}
 
 // skipped is why a member is left out; zero where it is not.
 func (v verbs) skipped(f Fleet, member string) fleet.Reason { return v.covered(f, member, Skip) }
 
-func (v verbs) covered(f Fleet, member string, stops Stops) fleet.Reason {
+func (v verbs) covered(f Fleet, member string, stops ...Stops) fleet.Reason {
 	for _, freeze := range v.freezes {
-		if freeze.Stops == stops && freeze.covers(f, member) {
+		if slices.Contains(stops, freeze.Stops) && freeze.covers(f, member) {
 			return freeze.why()
 		}
 	}

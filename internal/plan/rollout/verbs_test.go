@@ -114,7 +114,7 @@ func TestFrozenInFlight(t *testing.T) {
 				Freezes: []rollout.Freeze{{Name: "no", Member: "eu-1", Stops: test.stops, Reason: "no"}},
 			})
 			test.want.Name = "all"
-			if diff := cmp.Diff(test.want, d.Fleets[0].Waves[0]); diff != "" || len(d.Start) > 0 {
+			if diff := cmp.Diff(test.want, d.Fleets[0].Waves[0], remembered); diff != "" || len(d.Start) > 0 {
 				t.Errorf("starts %v, wave (-want +got):\n%s", d.Start, diff)
 			}
 		})

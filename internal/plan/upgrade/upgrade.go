@@ -33,8 +33,13 @@ type Input struct {
 	Cluster fleet.Cluster
 	Policy  Policy
 	Memory  Memory
-	// Superseded is set when the fleet no longer wants this upgrade.
-	Superseded fleet.Reason
+	// Superseded is set when the fleet no longer wants this upgrade, and Aborted
+	// when a person wants its end.
+	Superseded, Aborted fleet.Reason
+	// Withdrawn is set when nobody is to be brought to the release any more, Frozen
+	// when a person holds what is under way, and Halted when the fleet's failures
+	// are spent by others.
+	Withdrawn, Frozen, Halted fleet.Reason
 	// Refused is set when an action was answered by a fault that will not get
 	// better by itself.
 	Refused fleet.Reason
@@ -90,6 +95,7 @@ const (
 	Done       Outcome = "Done"
 	Failed     Outcome = "Failed"
 	Superseded Outcome = "Superseded"
+	Aborted    Outcome = "Aborted"
 )
 
 // Step is a decision: where the upgrade stands, what to do now, and why no
@@ -150,8 +156,11 @@ func next(in Input) Step {
 	if !in.Refused.IsZero() {
 		return Step{Outcome: Failed, Why: in.Refused, Memory: in.Memory}
 	}
+	if !in.Aborted.IsZero() {
+		return endEarly(in, Aborted, in.Aborted)
+	}
 	if !in.Superseded.IsZero() {
-		return supersede(in)
+		return endEarly(in, Superseded, in.Superseded)
 	}
 	if in.Memory.From.IsZero() {
 		return Step{Name: Settle, Why: unreachable(in.Cluster.ControlPlane), Memory: in.Memory, Recheck: in.Now.Add(pollWaiting)}
@@ -204,6 +213,9 @@ func walk(in *Input, p pass) (Step, bool) {
 			continue
 		}
 		step, done := s.decide(*in, p)
+		if held, holds := hold(*in, p, s.name, step); !done && holds {
+			return held, false
+		}
 		if !done {
 			step.Name, step.Hop = s.name, p.to
 			step.Memory = in.Memory.enter(p, s.name, in.Now, step)
@@ -224,40 +236,6 @@ func passedBy(in Input, p pass) bool {
 // overtaken tells whether a pass needs no version: the cluster is ahead of it.
 func overtaken(in Input, p pass) bool {
 	return in.Cluster.Reaches(in.Cluster.ControlPlane.Oldest, p.floor) && (!p.last() || in.Cluster.NodesAt(p.floor))
-}
-
-// supersede ends an upgrade that is not wanted any more, at a safe point: no
-// operation of ours runs, and the nodes in hand are brought to their end. It
-// goes by what was begun, for the release may be gone.
-func supersede(in Input) Step {
-	if why := unsettledChange(in); why != "" {
-		reason := in.Superseded
-		reason.Message += "; " + why
-		return Step{Name: ControlPlane, Why: reason, Memory: in.Memory, Recheck: in.Now.Add(pollRunning)}
-	}
-	for _, record := range in.Memory.open(Nodes) {
-		if step, done := windDown(in, pass{to: record.Hop}); !done {
-			step.Name, step.Hop, step.Memory = Nodes, record.Hop, in.Memory
-			return step
-		}
-	}
-	return Step{Outcome: Superseded, Why: in.Superseded, Memory: in.Memory}
-}
-
-// unsettledChange says how a change of the control plane is still on its way;
-// empty where none is. One that was asked for may not have shown yet.
-func unsettledChange(in Input) string {
-	op, found := operation(in.Cluster, "")
-	if found && op.Phase == fleet.Running && !op.Foreign {
-		return "waiting for the control plane's operation to end"
-	}
-	for _, record := range in.Memory.open(ControlPlane) {
-		ended := found && op.Token == token(in, pass{to: record.Hop}, "control-plane")
-		if !ended && !in.Cluster.Reaches(in.Cluster.ControlPlane.Oldest, record.Hop) {
-			return "waiting to see what became of the control plane's change"
-		}
-	}
-	return ""
 }
 
 // finish settles once more at the very end.

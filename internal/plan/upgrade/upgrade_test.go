@@ -39,7 +39,11 @@ type situation struct {
 	memory     string
 	superseded bool
 	refused    bool
-	rolledBy   fleet.RolledBy
+	// What people want: an end, or that it waits.
+	aborted, withdrawn, frozen, halted bool
+	// stuck is a node with a pod that nothing would make anew.
+	stuck    string
+	rolledBy fleet.RolledBy
 	// settle and bake are 30s and 5m.
 	settle, bake time.Duration
 }
@@ -90,6 +94,18 @@ func (s situation) input() upgrade.Input {
 	if s.superseded {
 		in.Superseded = fleet.Reason{Code: fleet.FleetMovedOn, Message: "fleet main wants release 2026.12 now", Object: "fleet main"}
 	}
+	if s.aborted {
+		in.Aborted = fleet.Reason{Code: fleet.UpgradeAborted, Message: "aborted by ann: wrong night"}
+	}
+	if s.withdrawn {
+		in.Withdrawn = fleet.Reason{Code: fleet.Withdrawn, Message: "release 2026.11 was withdrawn: loses volumes"}
+	}
+	if s.frozen {
+		in.Frozen = fleet.Reason{Code: fleet.Frozen, Message: "frozen by ann: incident"}
+	}
+	if s.halted {
+		in.Halted = fleet.Reason{Code: fleet.Halted, Message: "fleet main halted"}
+	}
 	if s.refused {
 		in.Refused = fleet.Reason{Code: fleet.ProviderFault, Message: "the account is suspended"}
 	}
@@ -123,6 +139,9 @@ func (s situation) cluster() fleet.Cluster {
 			node.Cordoned, node.CordonedBy = true, "uid-of-eu-1.0"
 		}
 		node.Version = version(strings.TrimRight(text, "!~^"))
+		if name == s.stuck {
+			node.Pods = []fleet.Pod{{Namespace: "shop", Name: "lonely", UID: "uid-of-lonely", Owner: fleet.OwnedByNobody}}
+		}
 		if pool.Template.Less(node.Version) {
 			pool.Template = node.Version
 		}

@@ -1,0 +1,128 @@
+package rollout
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"refit.dev/refit/internal/fleet"
+)
+
+// halt is why nothing of a fleet starts; zero where it may.
+func (p *planner) halt(f Fleet, shrankAt time.Time) fleet.Reason {
+	switch {
+	case p.skew.Abs() > maxSkew:
+		return fleet.Reason{
+			Code:    fleet.ClockSkew,
+			Message: fmt.Sprintf("the clock of this machine is %s off the hub's", p.skew.Abs().Round(time.Second)),
+			Fix:     "set both by NTP; what is under way goes on",
+		}
+	case f.Release.Target.IsZero():
+		return fleet.Reason{
+			Code: fleet.NoRelease, Object: "release " + f.Release.Name,
+			Message: fmt.Sprintf("release %q does not exist", f.Release.Name),
+			Fix:     "create it, or set the fleet's spec.release to one that exists: kubectl get releases",
+		}
+	case f.Release.Withdrawn != "":
+		return fleet.Reason{
+			Code: fleet.Withdrawn, Object: "release " + f.Release.Name,
+			Message: fmt.Sprintf("release %s was withdrawn: %s", f.Release.Name, f.Release.Withdrawn),
+			Fix:     "set the fleet's spec.release to another release",
+		}
+	case !shrankAt.IsZero():
+		return fleet.Reason{
+			Code: fleet.InventoryShrank, Object: "fleet " + f.Name, Since: shrankAt,
+			Message: "a tenth of its members, or more, vanished or changed wave within 10 minutes",
+			Fix:     fmt.Sprintf("see that labels and selectors are as they should be; if they are: refit resume %s --reason …", f.Name),
+		}
+	default:
+		return p.tooManyFailures(f)
+	}
+}
+
+// tooManyFailures halts a fleet when more have failed in this revision than it,
+// or one of its waves, tolerates: what broke them is likely to break the next.
+func (p *planner) tooManyFailures(f Fleet) fleet.Reason {
+	names := p.failed(f, f.members())
+	tolerated, where := f.MaxFailures, ""
+	for _, w := range f.Waves {
+		if failed := p.failed(f, w.Members); w.MaxFailures != nil && len(failed) > *w.MaxFailures && len(names) <= tolerated {
+			names, tolerated, where = failed, *w.MaxFailures, " in wave "+w.Name
+		}
+	}
+	if len(names) <= tolerated {
+		return fleet.Reason{}
+	}
+	return fleet.Reason{
+		Code: fleet.Halted, Object: "member " + names[0],
+		Message: fmt.Sprintf("%d failed%s (%s), %d tolerated", len(names), where, list(names), tolerated),
+		Fix: fmt.Sprintf("see refit why %s; then set the fleet's spec.release to a release that mends it, or let it go on: refit resume %s --reason …",
+			names[0], f.Name),
+	}
+}
+
+// failed are those of a fleet's members that failed.
+func (p *planner) failed(f Fleet, members []string) []string {
+	var names []string
+	for _, u := range p.failures(f, members) {
+		names = append(names, u.Member)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// list is some names, of which the first few tell enough.
+func list(names []string) string {
+	const told = 5
+	if len(names) <= told {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:told], ", "), len(names)-told)
+}
+
+// failures are the upgrades of some members that failed in this revision, or are
+// stuck, and no person has let the fleet go on since. One that was retried stays
+// a failure.
+func (p *planner) failures(f Fleet, members []string) []Upgrade {
+	var failures []Upgrade
+	for _, name := range members {
+		for _, u := range p.upgrades[name] {
+			u, bad := p.failure(f, u)
+			if bad && !p.verbs.resumed(f, u) {
+				failures = append(failures, u)
+			}
+		}
+	}
+	return failures
+}
+
+// failure is an upgrade that counts as one: it failed, or has been in one step
+// for so long that nobody would wait for it. It counts from then on.
+func (p *planner) failure(f Fleet, u Upgrade) (Upgrade, bool) {
+	if u.of(f) && u.Outcome == Running && u.Step != "" {
+		if stuck := u.Since.Add(3 * expected(u)); p.now.Before(stuck) {
+			p.recheck(stuck)
+		} else {
+			u.EndedAt = stuck
+			return u, true
+		}
+	}
+	return u, u.failed(f)
+}
+
+// members are all that the fleet selects.
+func (f Fleet) members() []string {
+	names := slices.Clone(f.NoWave)
+	for _, w := range f.Waves {
+		names = append(names, w.Members...)
+	}
+	return names
+}
+
+// excepted tells whether a member may start though its fleet has halted: it
+// failed, and a person who knew of all that halts the fleet said it may.
+func (p *planner) excepted(f Fleet, name string) bool {
+	last, _ := p.last(name)
+	return last.failed(f) && !slices.ContainsFunc(p.failures(f, f.members()), func(u Upgrade) bool { return !p.verbs.retried(f, name, u) })
+}

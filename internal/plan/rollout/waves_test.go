@@ -1,0 +1,570 @@
+package rollout_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"refit.dev/refit/internal/fleet"
+	"refit.dev/refit/internal/plan/invariant"
+	"refit.dev/refit/internal/plan/rollout"
+)
+
+// story is a hub to which things happen.
+type story struct {
+	*testing.T
+	rollout.Input
+}
+
+// tell starts a story of the fleet main with waves of some members: "canary:
+// eu-1 eu-2". All are at v1.36.3.
+func tell(t *testing.T, waves ...string) *story {
+	f := main(1)
+	f.Waves = nil
+	s := &story{T: t, Input: rollout.Input{Now: now}}
+	for _, wave := range waves {
+		name, members, _ := strings.Cut(wave, ": ")
+		f.Waves = append(f.Waves, rollout.Wave{
+			Name: name, Members: strings.Fields(members), MaxConcurrent: 9, MinSuccess: fleet.Share{Of: 100, Percent: true},
+		})
+		s.join(strings.Fields(members)...)
+	}
+	s.Fleets = []rollout.Fleet{f}
+	return s
+}
+
+func (s *story) join(names ...string) {
+	for _, name := range names {
+		s.Members = append(s.Members, rollout.Member{
+			Name: name, UID: "uid-of-" + name, ObservedAt: s.Now, Ready: true, ControlPlane: version("v1.36.3"), Oldest: version("v1.36.3"),
+		})
+	}
+}
+
+// later lets time pass; everybody is seen.
+func (s *story) later(d time.Duration) {
+	s.Now = s.Now.Add(d)
+	for i := range s.Members {
+		s.Members[i].ObservedAt = s.Now
+	}
+}
+
+func (s *story) member(name string) *rollout.Member {
+	return &s.Members[slices.IndexFunc(s.Members, func(m rollout.Member) bool { return m.Name == name })]
+}
+
+// end ends upgrades in flight; one that is done is at the release.
+func (s *story) end(outcome rollout.Outcome, names ...string) {
+	s.Helper()
+	for _, name := range names {
+		i := slices.IndexFunc(s.Upgrades, func(u rollout.Upgrade) bool { return u.Member == name && u.Outcome == rollout.Running })
+		if i < 0 {
+			s.Fatalf("%s is not in flight", name)
+		}
+		s.Upgrades[i].Outcome, s.Upgrades[i].EndedAt = outcome, s.Now
+		if m := s.member(name); outcome == rollout.Done {
+			m.ControlPlane, m.Oldest = version("v1.37.2"), version("v1.37.2")
+		}
+	}
+}
+
+// decide plans, records and starts, as the loop does, and compares who starts and
+// why the rest waits, a word and a code each.
+func (s *story) decide(want string) rollout.Decision {
+	s.Helper()
+	d := rollout.Decide(s.Input)
+	if broken := invariant.Starts(s.Input, d); len(broken) > 0 {
+		s.Errorf("the decision breaks an invariant: %s", strings.Join(broken, "; "))
+	}
+	for _, state := range d.Fleets {
+		f := &s.Fleets[slices.IndexFunc(s.Fleets, func(f rollout.Fleet) bool { return f.Name == state.Name })]
+		f.Roster, f.ShrankAt = state.Roster, state.ShrankAt
+		for i, wave := range state.Waves {
+			f.Waves[i].OpenedAt, f.Waves[i].PassedAt = wave.OpenedAt, wave.PassedAt
+		}
+	}
+	var got []string
+	for _, start := range d.Start {
+		got = append(got, start.Member+"=start")
+		s.Upgrades = append(s.Upgrades, rollout.Upgrade{
+			Member: start.Member, N: start.N, FleetUID: start.FleetUID, Revision: start.Revision, Wave: start.Wave, StartedAt: s.Now,
+		})
+	}
+	for name, reason := range d.Waiting {
+		if reason.Code != fleet.AtRelease && reason.Code != fleet.InFlight {
+			got = append(got, name+"="+string(reason.Code))
+		}
+	}
+	slices.Sort(got)
+	if diff := cmp.Diff(want, strings.Join(got, " ")); diff != "" {
+		s.Errorf("at %s (-want +got):\n%s", s.Now.Sub(now), diff)
+	}
+	return d
+}
+
+// TestWavesInOrder: a wave opens when the one before it is there and has soaked
+// from its last success.
+func TestWavesInOrder(t *testing.T) {
+	s := tell(t, "canary: eu-1 eu-2", "prod: eu-3", "last: eu-4")
+	s.Fleets[0].Waves[0].Soak = time.Hour
+	d := s.decide("eu-1=start eu-2=start eu-3=WaveClosed eu-4=WaveClosed")
+	want := fleet.Reason{
+		Code: fleet.WaveClosed, Object: "wave canary", Since: now,
+		Message: "wave canary comes first: 0 of 2 there and healthy, 2 needed; not yet: eu-1, eu-2",
+	}
+	if diff := cmp.Diff(want, d.Waiting["eu-4"]); diff != "" {
+		t.Errorf("eu-4 (-want +got):\n%s", diff)
+	}
+	s.later(time.Minute)
+	s.end(rollout.Done, "eu-1")
+	s.later(50 * time.Minute)
+	s.end(rollout.Done, "eu-2")
+	s.decide("eu-3=WaveClosed eu-4=WaveClosed")
+	s.later(time.Hour - 1)
+	d = s.decide("eu-3=WaveClosed eu-4=WaveClosed")
+	if got := d.Waiting["eu-3"].Message; got != "wave canary comes first: soaks until 2026-11-03 23:51:00 UTC" || !d.Recheck.Equal(s.Now.Add(1)) {
+		t.Errorf("eu-3 waits: %s, until %s", got, d.Recheck)
+	}
+	s.later(1)
+	s.decide("eu-3=start eu-4=WaveClosed")
+	s.later(time.Minute)
+	s.end(rollout.Done, "eu-3")
+	s.decide("eu-4=start") // prod does not soak
+}
+
+// TestSoakIsOfTheCohort: who joins late uses the wave's slots, closes nothing and
+// lengthens nothing; its failures count.
+func TestSoakIsOfTheCohort(t *testing.T) {
+	s := tell(t, "canary: eu-1", "prod: eu-3")
+	s.Fleets[0].Waves[0].Soak = time.Hour
+	s.decide("eu-1=start eu-3=WaveClosed")
+	s.later(time.Minute)
+	s.end(rollout.Done, "eu-1")
+	s.decide("eu-3=WaveClosed")
+	s.later(30 * time.Minute)
+	s.join("eu-2")
+	s.Fleets[0].Waves[0].Members = append(s.Fleets[0].Waves[0].Members, "eu-2")
+	s.decide("eu-2=start eu-3=WaveClosed")
+	s.later(20 * time.Minute)
+	s.end(rollout.Done, "eu-2")
+	s.decide("eu-3=WaveClosed")
+	s.later(10 * time.Minute)
+	s.decide("eu-3=start")
+	s.later(time.Minute)
+	s.join("eu-4")
+	s.Fleets[0].Waves[0].Members = append(s.Fleets[0].Waves[0].Members, "eu-4")
+	s.decide("eu-4=start") // though the wave has passed
+	s.later(time.Minute)
+	s.end(rollout.Failed, "eu-4")
+	s.end(rollout.Superseded, "eu-3")
+	s.decide("eu-3=Halted eu-4=EndedFailed")
+}
+
+// TestMinSuccess: enough are enough; who is left behind goes on, and who is left
+// out is not waited for.
+func TestMinSuccess(t *testing.T) {
+	s := tell(t, "canary: eu-1 eu-2 eu-3", "prod: eu-4")
+	s.Fleets[0].Waves[0].MinSuccess = fleet.Share{Of: 66, Percent: true}
+	s.Fleets[0].MaxFailures = 1
+	s.decide("eu-1=start eu-2=start eu-3=start eu-4=WaveClosed")
+	s.later(time.Minute)
+	s.end(rollout.Done, "eu-1")
+	s.end(rollout.Failed, "eu-2")
+	s.decide("eu-2=EndedFailed eu-4=WaveClosed")
+	s.later(time.Minute)
+	s.end(rollout.Done, "eu-3")
+	s.member("eu-3").Ready = false // is there, and not healthy
+	d := s.decide("eu-2=EndedFailed eu-4=WaveClosed")
+	if got, want := d.Waiting["eu-4"].Fix, "see refit why eu-2; then refit retry eu-2, or refit skip eu-2"; got != want {
+		t.Errorf("to do: %q, want %q", got, want)
+	}
+	s.member("eu-3").Ready = true
+	s.decide("eu-2=EndedFailed eu-4=start")
+
+	s = tell(t, "canary: eu-1 eu-2", "prod: eu-4")
+	s.decide("eu-1=start eu-2=start eu-4=WaveClosed")
+	s.later(time.Minute)
+	s.end(rollout.Done, "eu-1")
+	s.end(rollout.Aborted, "eu-2")
+	d = s.decide("eu-2=EndedAborted eu-4=WaveClosed")
+	if got, want := d.Waiting["eu-4"].Fix, "see refit why eu-2; then refit retry eu-2, or refit skip eu-2"; got != want {
+		t.Errorf("to do: %q, want %q", got, want)
+	}
+	s.Freezes = []rollout.Freeze{{Name: "no", Member: "eu-2", Stops: rollout.Skip, Reason: "is scrapped"}}
+	s.decide("eu-2=Skipped eu-4=start")
+
+	s = tell(t, "canary: eu-1", "prod: eu-2")
+	s.Fleets[0].Waves[0].MinSuccess = fleet.Share{Of: 3} // more than there are
+	s.decide("eu-1=start eu-2=WaveClosed")
+	s.later(time.Minute)
+	s.end(rollout.Done, "eu-1")
+	s.decide("eu-2=start")
+}
+
+// TestEmptyWaves hold the next ones up, for a label is more often wrong than a
+// wave is empty; unless they may be.
+func TestEmptyWaves(t *testing.T) {
+	s := tell(t, "canary: ", "prod: eu-1")
+	d := s.decide("eu-1=WaveClosed")
+	want := fleet.Reason{
+		Code: fleet.WaveClosed, Object: "wave canary", Message: "wave canary comes first: wave canary selects no member",
+		Fix: "change its selector, or the labels of the members, or say allowEmpty",
+	}
+	if diff := cmp.Diff(want, d.Waiting["eu-1"]); diff != "" {
+		t.Errorf("eu-1 (-want +got):\n%s", diff)
+	}
+	s.Fleets[0].Waves[0].AllowEmpty, s.Fleets[0].Waves[0].Soak = true, time.Hour
+	s.decide("eu-1=start")
+}
+
+// TestNoWave: who is selected by the fleet alone starts in no wave; it may be there.
+func TestNoWave(t *testing.T) {
+	s := tell(t, "all: eu-1")
+	s.join("eu-2", "eu-3")
+	s.Fleets[0].NoWave = []string{"eu-2", "eu-3"}
+	s.member("eu-3").Oldest = version("v1.37.2")
+	d := s.decide("eu-1=start eu-2=NoWave")
+	want := rollout.WaveState{Done: []string{"eu-3"}, Waiting: []string{"eu-2"}}
+	if diff := cmp.Diff(want, d.Fleets[0].Rest); diff != "" {
+		t.Errorf("rest (-want +got):\n%s", diff)
+	}
+	lab := main(9, "eu-2", "eu-3")
+	lab.Name, lab.UID = "lab", "uid-of-lab"
+	s.Fleets = append(s.Fleets, lab)
+	s.member("eu-3").Oldest = version("v1.36.3")
+	s.decide("eu-2=Overlap eu-3=Overlap")
+}
+
+// TestKeepsItsWave: an upgrade keeps the slot of the wave it began in.
+func TestKeepsItsWave(t *testing.T) {
+	s := tell(t, "canary: eu-1 eu-2 eu-3")
+	s.Fleets[0].Waves[0].MaxConcurrent = 1
+	s.decide("eu-1=start eu-2=WaveFull eu-3=WaveFull")
+	s.Fleets[0].Waves[0].Members = []string{"eu-2", "eu-3"}
+	s.Fleets[0].NoWave = []string{"eu-1"}
+	s.decide("eu-2=WaveFull eu-3=WaveFull")
+	s.end(rollout.Done, "eu-1")
+	s.decide("eu-2=start eu-3=WaveFull")
+}
+
+// TestMaxFailures of a fleet and of a wave; more than one of either halt it, and
+// a person's word counts for those before it.
+func TestMaxFailures(t *testing.T) {
+	s := tell(t, "a: eu-1 eu-2 eu-3", "b: eu-4")
+	s.Fleets[0].MaxFailures = 2
+	s.Fleets[0].Waves[0].MaxConcurrent = 2
+	s.Fleets[0].Waves[0].MaxFailures = new(1)
+	s.decide("eu-1=start eu-2=start eu-3=WaveFull eu-4=WaveClosed")
+	s.later(time.Minute)
+	s.end(rollout.Failed, "eu-1")
+	s.decide("eu-1=EndedFailed eu-3=start eu-4=WaveClosed")
+	s.later(time.Minute)
+	s.end(rollout.Failed, "eu-2")
+	s.end(rollout.Superseded, "eu-3")
+	d := s.decide("eu-1=EndedFailed eu-2=EndedFailed eu-3=Halted eu-4=Halted")
+	if got, want := d.Waiting["eu-3"].Message, "2 failed in wave a (eu-1, eu-2), 1 tolerated"; got != want {
+		t.Errorf("halted: %q, want %q", got, want)
+	}
+	s.Approvals = []rollout.Approval{{Name: "go", Fleet: "main", Revision: 3, Subject: rollout.Resume, At: s.Now.Add(time.Minute)}}
+	s.later(time.Minute)
+	s.decide("eu-1=EndedFailed eu-2=EndedFailed eu-3=start eu-4=WaveClosed")
+	s.Fleets[0].Waves[0].MaxFailures = nil
+	s.Fleets[0].MaxFailures = 0
+	s.later(time.Minute)
+	s.end(rollout.Failed, "eu-3")
+	d = s.decide("eu-1=EndedFailed eu-2=EndedFailed eu-3=EndedFailed eu-4=Halted")
+	if got, want := d.Waiting["eu-4"].Message, "1 failed (eu-3), 0 tolerated"; got != want {
+		t.Errorf("halted: %q, want %q", got, want)
+	}
+}
+
+// TestStuck: a step past three times what nine of ten take counts once, and goes
+// on; what waits for somebody is not stuck.
+func TestStuck(t *testing.T) {
+	s := tell(t, "all: eu-1 eu-2")
+	s.Fleets[0].Waves[0].MaxConcurrent = 1
+	s.decide("eu-1=start eu-2=WaveFull")
+	s.Fleets[0].Waves[0].MaxConcurrent = 2
+	s.Upgrades[0].Step, s.Upgrades[0].Since, s.Upgrades[0].Nodes = rollout.Nodes, s.Now, 3
+	s.member("eu-2").Ready = false
+	s.later(90*time.Minute - 1)
+	if d := s.decide("eu-2=NotReady"); !d.Recheck.Equal(s.Now.Add(1)) {
+		t.Errorf("decides again at %s, want %s", d.Recheck, s.Now.Add(1))
+	}
+	s.member("eu-2").Ready = true
+	s.later(1)
+	d := s.decide("eu-1=Stuck eu-2=Halted")
+	want := fleet.Reason{
+		Code: fleet.Stuck, Object: "clusterupgrade eu-1.1", Since: now,
+		Message: "its upgrade is in Nodes for longer than three times what nine of ten take (30m0s)",
+		Fix:     "see refit why eu-1; it goes on by itself if it can, or abort it: refit abort eu-1 --reason …",
+	}
+	if diff := cmp.Diff(want, d.Waiting["eu-1"]); diff != "" {
+		t.Errorf("eu-1 (-want +got):\n%s", diff)
+	}
+	s.Approvals = []rollout.Approval{{Name: "go", Fleet: "main", Revision: 3, Subject: rollout.Resume, At: s.Now.Add(time.Minute)}}
+	s.later(time.Minute)
+	s.decide("eu-1=Stuck eu-2=start")
+
+	s = tell(t, "all: eu-1 eu-2")
+	s.Fleets[0].Waves[0].MaxConcurrent = 1
+	s.decide("eu-1=start eu-2=WaveFull")
+	s.Upgrades[0].Step, s.Upgrades[0].Since = rollout.ControlPlane, s.Now
+	s.later(90 * time.Minute)
+	s.Fleets[0].MaxFailures = 1
+	s.decide("eu-1=Stuck eu-2=WaveFull")
+	s.Upgrades[0].Revision = 2 // of a revision that is over
+	s.decide("eu-2=WaveFull")
+}
+
+// TestDrift: who was there and fell behind is brought back, at most once a day,
+// or only told about; and not before it was looked at.
+func TestDrift(t *testing.T) {
+	s := tell(t, "all: eu-1")
+	s.decide("eu-1=start")
+	s.later(time.Minute)
+	s.end(rollout.Done, "eu-1")
+	s.member("eu-1").Oldest = version("v1.36.3")
+	d := s.decide("eu-1=Unobserved") // what is known of it is older than its end
+	if got := d.Waiting["eu-1"].Message; got != "not observed since its upgrade ended" {
+		t.Errorf("waits: %s", got)
+	}
+	s.later(time.Minute)
+	s.Fleets[0].ReportDrift = true
+	d = s.decide("eu-1=Behind")
+	want := fleet.Reason{
+		Code: fleet.Behind, Object: "clusterupgrade eu-1.1", Since: now.Add(time.Minute),
+		Message: "was brought to 2026.11 at 2026-11-03 22:01:00 and is behind again; the fleet reports drift and leaves it",
+		Fix:     "find out who moves it; to bring it back set the fleet's spec.drift to Correct",
+	}
+	if diff := cmp.Diff(want, d.Waiting["eu-1"]); diff != "" {
+		t.Errorf("eu-1 (-want +got):\n%s", diff)
+	}
+	s.Fleets[0].ReportDrift = false
+	s.decide("eu-1=start")
+	again := s.Now
+	s.later(time.Minute)
+	s.end(rollout.Done, "eu-1")
+	s.later(time.Minute)
+	s.member("eu-1").Oldest = version("v1.36.3")
+	d = s.decide("eu-1=Contested")
+	want = fleet.Reason{
+		Code: fleet.Contested, Object: "clusterupgrade eu-1.2", Since: again.Add(time.Minute),
+		Message: "was brought back to 2026.11 at 2026-11-03 22:03:00 and is behind again: somebody else moves it",
+		Fix:     "find out who; it is brought back once a day",
+	}
+	if diff := cmp.Diff(want, d.Waiting["eu-1"]); diff != "" {
+		t.Errorf("eu-1 (-want +got):\n%s", diff)
+	}
+	s.later(again.Add(24*time.Hour - 1).Sub(s.Now))
+	if d = s.decide("eu-1=Contested"); !d.Recheck.Equal(s.Now.Add(1)) {
+		t.Errorf("decides again at %s, want %s", d.Recheck, s.Now.Add(1))
+	}
+	s.later(1)
+	s.decide("eu-1=start")
+}
+
+// TestStranded: who ended on the way is told both ways out.
+func TestStranded(t *testing.T) {
+	for _, test := range []struct {
+		outcome rollout.Outcome
+		cp      string
+		want    fleet.Reason
+	}{
+		{rollout.Failed, "v1.37.2", fleet.Reason{
+			Code: fleet.Stranded, Object: "clusterupgrade eu-1.1",
+			Message: "its upgrade failed in this revision, on the way: its control plane is at v1.37.2, its oldest part at v1.36.3",
+			Fix:     "repair the cause, then let it start again: refit retry eu-1 --reason …; or take the control plane back, where its provider still can",
+		}},
+		{rollout.Aborted, "v1.37.2", fleet.Reason{
+			Code: fleet.Stranded, Object: "clusterupgrade eu-1.1",
+			Message: "its upgrade was aborted in this revision, on the way: its control plane is at v1.37.2, its oldest part at v1.36.3",
+			Fix:     "let it start again: refit retry eu-1 --reason …; or take the control plane back, where its provider still can",
+		}},
+		{rollout.Failed, "v1.36.3", fleet.Reason{
+			Code: fleet.EndedFailed, Object: "clusterupgrade eu-1.1", Message: "its upgrade failed in this revision",
+			Fix: "repair the cause, then let it start again: refit retry eu-1 --reason …",
+		}},
+		{rollout.Aborted, "v1.36.3", fleet.Reason{
+			Code: fleet.EndedAborted, Object: "clusterupgrade eu-1.1", Message: "its upgrade was aborted in this revision",
+			Fix: "let it start again: refit retry eu-1 --reason …",
+		}},
+	} {
+		t.Run(fmt.Sprint(test.outcome, " at ", test.cp), func(t *testing.T) {
+			s := tell(t, "all: eu-1")
+			s.decide("eu-1=start")
+			s.end(test.outcome, "eu-1")
+			s.member("eu-1").ControlPlane = version(test.cp)
+			s.later(time.Minute)
+			if diff := cmp.Diff(test.want, s.decide("eu-1="+string(test.want.Code)).Waiting["eu-1"]); diff != "" {
+				t.Errorf("reason (-want +got):\n%s", diff)
+			}
+			s.Approvals = []rollout.Approval{{Name: "go", Fleet: "main", Revision: 3, Subject: rollout.Retry, Member: "eu-1", At: s.Now}}
+			s.decide("eu-1=start")
+		})
+	}
+}
+
+// TestDuplicate: two members that are one cluster are started by nobody.
+func TestDuplicate(t *testing.T) {
+	s := tell(t, "all: eu-1 eu-2 eu-3 eu-4")
+	s.member("eu-1").Cluster, s.member("eu-3").Cluster, s.member("eu-4").Cluster = "local/c", "local/c", "local/d"
+	d := s.decide("eu-1=Duplicate eu-2=start eu-3=Duplicate eu-4=start")
+	want := fleet.Reason{
+		Code: fleet.Duplicate, Object: "member eu-3", Message: "eu-1 and eu-3 are the same cluster",
+		Fix: "delete all but one of these MemberClusters; the cluster itself is not touched",
+	}
+	if diff := cmp.Diff(want, d.Waiting["eu-3"]); diff != "" {
+		t.Errorf("eu-3 (-want +got):\n%s", diff)
+	}
+}
+
+// TestHalts that are not for failures: nothing of the fleet starts, and no wave
+// opens or passes.
+func TestHalts(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(*story)
+		want   fleet.Reason
+	}{
+		{"a clock that is ahead", func(s *story) { s.Skew = 31 * time.Second }, fleet.Reason{
+			Code: fleet.ClockSkew, Message: "the clock of this machine is 31s off the hub's", Fix: "set both by NTP; what is under way goes on",
+		}},
+		{"a clock that is behind", func(s *story) { s.Skew = -31 * time.Second }, fleet.Reason{
+			Code: fleet.ClockSkew, Message: "the clock of this machine is 31s off the hub's", Fix: "set both by NTP; what is under way goes on",
+		}},
+		{"a release that was withdrawn", func(s *story) { s.Fleets[0].Release.Withdrawn = "loses volumes" }, fleet.Reason{
+			Code: fleet.Withdrawn, Object: "release 2026.11", Message: "release 2026.11 was withdrawn: loses volumes",
+			Fix: "set the fleet's spec.release to another release",
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := tell(t, "canary: eu-1", "prod: eu-2")
+			test.change(s)
+			code := string(test.want.Code)
+			d := s.decide("eu-1=" + code + " eu-2=" + code)
+			if diff := cmp.Diff(test.want, d.Fleets[0].Halt); diff != "" {
+				t.Errorf("halt (-want +got):\n%s", diff)
+			}
+			if waves := d.Fleets[0].Waves; !waves[0].OpenedAt.IsZero() || !waves[0].PassedAt.IsZero() {
+				t.Errorf("waves %+v", waves)
+			}
+			s.Skew, s.Fleets[0].Release.Withdrawn = 30*time.Second, ""
+			s.decide("eu-1=start eu-2=WaveClosed")
+		})
+	}
+}
+
+// TestShrunk: members that vanish or change their wave together hold the fleet,
+// until they are back or a person agrees; a few at a time do not.
+func TestShrunk(t *testing.T) {
+	many := make([]string, 40)
+	for i := range many {
+		many[i] = fmt.Sprintf("eu-%02d", i)
+	}
+	begin := func(t *testing.T) *story {
+		s := tell(t, "a: "+strings.Join(many, " "), "b: us-1", "c: ")
+		for i := range s.Members {
+			s.Members[i].Oldest = version("v1.37.2")
+		}
+		s.Fleets[0].Waves[2].AllowEmpty = true
+		s.member("us-1").Oldest = version("v1.36.3")
+		s.Fleets[0].Waves[1].MaxConcurrent = 1
+		s.Upgrades = []rollout.Upgrade{{Member: "elsewhere", N: 1, FleetUID: "uid-of-main", Revision: 3, Wave: "b"}}
+		s.decide("us-1=WaveFull")
+		return s
+	}
+	halt := func(s *story) fleet.Code {
+		s.Helper()
+		d := rollout.Decide(s.Input)
+		for i, state := range d.Fleets {
+			s.Fleets[i].Roster, s.Fleets[i].ShrankAt = state.Roster, state.ShrankAt
+		}
+		return d.Fleets[0].Halt.Code
+	}
+	vanish := func(s *story, n int) { s.Fleets[0].Waves[0].Members = s.Fleets[0].Waves[0].Members[n:] }
+
+	t.Run("a tenth at once", func(t *testing.T) {
+		s := begin(t)
+		vanish(s, 4)
+		if got := halt(s); got != "" {
+			t.Errorf("4 of 41: halt %q", got)
+		}
+		s.later(10*time.Minute - 1)
+		vanish(s, 1)
+		if got := halt(s); got != fleet.InventoryShrank {
+			t.Errorf("5 of 41: halt %q", got)
+		}
+		s.later(24 * time.Hour)
+		if got := halt(s); got != fleet.InventoryShrank {
+			t.Errorf("a day later: halt %q", got)
+		}
+		s.Fleets[0].Waves[0].Members = many
+		if got := halt(s); got != "" {
+			t.Errorf("when they are back: halt %q", got)
+		}
+	})
+	t.Run("a few, and then a few", func(t *testing.T) {
+		s := begin(t)
+		for range 4 {
+			vanish(s, 3)
+			if got := halt(s); got != "" {
+				t.Errorf("halt %q", got)
+			}
+			s.later(10 * time.Minute)
+			if got := halt(s); got != "" {
+				t.Errorf("later: halt %q", got)
+			}
+		}
+	})
+	t.Run("to another wave", func(t *testing.T) {
+		s := begin(t)
+		vanish(s, 5)
+		s.Fleets[0].Waves[2].Members = many[:5]
+		if got := halt(s); got != fleet.InventoryShrank {
+			t.Errorf("halt %q", got)
+		}
+		s.Approvals = []rollout.Approval{{Name: "go", Fleet: "main", Revision: 3, Subject: rollout.Resume, At: s.Now.Add(time.Second)}}
+		s.later(time.Second)
+		if got := halt(s); got != "" {
+			t.Errorf("agreed: halt %q", got)
+		}
+		if i := slices.IndexFunc(s.Fleets[0].Roster.Seats, func(seat rollout.Seat) bool { return seat.Wave == "c" }); i < 0 || s.Fleets[0].Roster.Seats[i].Cohort {
+			t.Error("who came to another wave is of its cohort, or has no seat there")
+		}
+	})
+	t.Run("agreed before", func(t *testing.T) {
+		s := begin(t)
+		s.Approvals = []rollout.Approval{{Name: "go", Fleet: "main", Revision: 3, Subject: rollout.Resume, At: s.Now}}
+		s.later(time.Second)
+		vanish(s, 5)
+		for range 2 {
+			if got := halt(s); got != fleet.InventoryShrank {
+				t.Errorf("halt %q", got)
+			}
+		}
+	})
+	t.Run("a wave that is renamed", func(t *testing.T) {
+		s := begin(t)
+		s.Fleets[0].Waves[0].Name = "z"
+		if got := halt(s); got != "" {
+			t.Errorf("halt %q", got)
+		}
+	})
+	t.Run("two of two", func(t *testing.T) {
+		s := tell(t, "a: eu-1 eu-2", "b: eu-3")
+		s.decide("eu-1=start eu-2=start eu-3=WaveClosed")
+		s.Fleets[0].Waves[0].Members = nil
+		if got := halt(s); got != "" {
+			t.Errorf("halt %q", got)
+		}
+		s.Fleets[0].Waves[1].Members = nil
+		if got := halt(s); got != fleet.InventoryShrank {
+			t.Errorf("all three: halt %q", got)
+		}
+	})
+}

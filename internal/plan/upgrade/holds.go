@@ -1,0 +1,122 @@
+package upgrade
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"refit.dev/refit/internal/fleet"
+	"refit.dev/refit/internal/plan"
+)
+
+// What is in flight, when the world changes:
+//
+//	                before ControlPlane   Bake          Nodes
+//	withdrawn       Superseded            holds         finishes the nodes in hand, holds
+//	frozen          waits                 bake runs on  finishes the nodes in hand, waits
+//	fleet halted    waits                 goes on       goes on
+//	superseded      at the next safe point: no operation of ours runs, no node is in hand
+//	aborted         the same; nodes that only a person could finish are given back
+
+// hold is what becomes of a step that is to change the cluster and must not. It
+// goes by the step that is due, and does not enter it.
+func hold(in Input, p pass, name StepName, step Step) (Step, bool) {
+	switch name {
+	case ControlPlane:
+		return holdControlPlane(in, p, step)
+	case Nodes:
+		return holdNodes(in, p)
+	case Settle, Preflight, Bake:
+	}
+	return Step{}, false
+}
+
+// holdControlPlane keeps a control plane from being asked for. One that was asked
+// for is observed to its end.
+func holdControlPlane(in Input, p pass, step Step) (Step, bool) {
+	asks := slices.ContainsFunc(step.Actions, func(a plan.Action) bool { _, ok := a.(plan.UpgradeControlPlane); return ok })
+	why := cmp.Or(in.Withdrawn, in.Frozen, in.Halted)
+	if !asks || why.IsZero() {
+		return Step{}, false
+	}
+	if !in.Withdrawn.IsZero() && !in.Memory.started(p, ControlPlane) {
+		return endEarly(in, Superseded, in.Withdrawn), true
+	}
+	return Step{Name: ControlPlane, Hop: p.to, Why: why, Memory: in.Memory, Recheck: in.Now.Add(pollWaiting)}, true
+}
+
+// holdNodes brings the nodes in hand to their end, and begins no other.
+func holdNodes(in Input, p pass) (Step, bool) {
+	why := cmp.Or(in.Withdrawn, in.Frozen)
+	if why.IsZero() {
+		return Step{}, false
+	}
+	if !in.Memory.started(p, Nodes) {
+		return Step{Name: Nodes, Hop: p.to, Why: why, Memory: in.Memory, Recheck: in.Now.Add(pollWaiting)}, true
+	}
+	step, done := windDown(in, p)
+	step.Name, step.Hop, step.Memory = Nodes, p.to, in.Memory
+	if done {
+		step.Why, step.Recheck = why, in.Now.Add(pollWaiting)
+		step.Memory = in.Memory.leave(p, Nodes, in.Now)
+	}
+	return step, true
+}
+
+// endEarly ends an upgrade that is not to go on, at a safe point: no operation of
+// ours runs, and the nodes in hand are brought to their end. It goes by what was
+// begun, for the release may be gone.
+func endEarly(in Input, outcome Outcome, why fleet.Reason) Step {
+	if unsettled := unsettledChange(in); unsettled != "" {
+		why.Message += "; " + unsettled
+		return Step{Name: ControlPlane, Why: why, Memory: in.Memory, Recheck: in.Now.Add(pollRunning)}
+	}
+	for _, record := range in.Memory.open(Nodes) {
+		p := pass{to: record.Hop}
+		step, done := windDown(in, p)
+		step.Name, step.Hop, step.Memory = Nodes, record.Hop, in.Memory
+		if done {
+			continue
+		}
+		if ours := giveBack(in); outcome == Aborted && hopeless(in, step.Why) && len(ours) > 0 {
+			step.Actions, step.Recheck, step.Memory = ours, in.Now.Add(pollRunning), in.Memory.leave(p, Nodes, in.Now)
+			step.Why = why
+			step.Why.Message += fmt.Sprintf("; giving back %d node(s) in hand, for their pods cannot move", len(ours))
+		}
+		return step
+	}
+	return Step{Outcome: outcome, Why: why, Memory: in.Memory}
+}
+
+// abortPatience is how long an upgrade that is aborted waits for pods whose budget
+// allows no disruption: a moment's exhaustion is over in less.
+const abortPatience = 10 * time.Minute
+
+// hopeless tells whether a node in hand will not be drained unless a person helps.
+func hopeless(in Input, why fleet.Reason) bool {
+	switch why.Code {
+	case fleet.PodWithoutOwner, fleet.SeveralBudgets:
+		return true
+	case fleet.BudgetExhausted, fleet.PodTerminating:
+		return !why.Since.IsZero() && in.Now.Sub(why.Since) >= abortPatience
+	default:
+		return false
+	}
+}
+
+// unsettledChange says how a change of the control plane is still on its way;
+// empty where none is. One that was asked for may not have shown yet.
+func unsettledChange(in Input) string {
+	op, found := operation(in.Cluster, "")
+	if found && op.Phase == fleet.Running && !op.Foreign {
+		return "waiting for the control plane's operation to end"
+	}
+	for _, record := range in.Memory.open(ControlPlane) {
+		ended := found && op.Token == token(in, pass{to: record.Hop}, "control-plane")
+		if !ended && !in.Cluster.Reaches(in.Cluster.ControlPlane.Oldest, record.Hop) {
+			return "waiting to see what became of the control plane's change"
+		}
+	}
+	return ""
+}

@@ -1,0 +1,106 @@
+package upgrade_test
+
+import (
+	"testing"
+
+	"refit.dev/refit/internal/fleet"
+)
+
+// TestInFlightWhenTheWorldChanges is the table of that name, row by row: what
+// happens to an upgrade before its control plane is changed, in Bake, and in
+// Nodes.
+func TestInFlightWhenTheWorldChanges(t *testing.T) {
+	before := situation{from: "v1.36.3", memory: "v1.37.2 Settle 1m 30s\n v1.37.2 Preflight 30s"}
+	asked := situation{
+		from: "v1.36.3", memory: "v1.37.2 ControlPlane 1m", operations: []fleet.Operation{running(token("v1.37.2"), "v1.37.2")},
+	}
+	baking := situation{from: "v1.36.3", controlPlane: "v1.37.2", memory: "v1.37.2 ControlPlane 3m 2m\n v1.37.2 Bake 2m"}
+	baked := situation{from: "v1.36.3", controlPlane: "v1.37.2", memory: "v1.37.2 ControlPlane 9m 8m\n v1.37.2 Bake 8m"}
+	nodes := situation{
+		from: "v1.36.3", controlPlane: "v1.37.2", memory: "v1.37.2 ControlPlane 9m 8m\n v1.37.2 Bake 8m 3m\n v1.37.2 Nodes 3m",
+		nodes: "v1.36.3~ v1.36.3 v1.37.2", template: "v1.37.2",
+	}
+	between := nodes
+	between.nodes = "v1.36.3 v1.37.2"
+	with := func(s situation, change func(*situation)) situation {
+		change(&s)
+		return s
+	}
+	frozen := func(s *situation) { s.frozen = true }
+	withdrawn := func(s *situation) { s.withdrawn = true }
+	halted := func(s *situation) { s.halted = true }
+	aborted := func(s *situation) { s.aborted = true }
+	const (
+		inHand = `Nodes v1.37.2
+			add node to pool a for i-a
+			NodeReplacing: replacing nodes of pool a: 1 of 3 left
+			again in 2s`
+		observed = `ControlPlane v1.37.2
+			OperationRunning: control plane goes to v1.37.2
+			again in 2s`
+		bakes = `Bake v1.37.2
+			Baking: control plane is at v1.37.2; nodes follow at 22:03:00 UTC
+			again in 3m0s`
+		goesOn = `Nodes v1.37.2
+			add node to pool a for i-a
+			NodeReplacing: replacing nodes of pool a: 1 of 2 left
+			again in 2s`
+	)
+	steps{
+		{name: "frozen before ControlPlane: waits", situation: with(before, frozen), want: `ControlPlane v1.37.2
+			Frozen: frozen by ann: incident
+			again in 15s`},
+		{name: "frozen while the operation runs: it is observed to its end", situation: with(asked, frozen), want: observed},
+		{name: "frozen in Bake: bake runs on", situation: with(baking, frozen), want: bakes},
+		{name: "frozen when it is baked: waits", situation: with(baked, frozen), want: `Nodes v1.37.2
+			Frozen: frozen by ann: incident
+			again in 15s`},
+		{name: "frozen in Nodes: finishes the nodes in hand", situation: with(nodes, frozen), want: inHand},
+		{name: "frozen in Nodes, nothing in hand: waits", situation: with(between, frozen), want: `Nodes v1.37.2
+			Frozen: frozen by ann: incident
+			again in 15s`},
+
+		{name: "withdrawn before ControlPlane: superseded", situation: with(before, withdrawn), want: `ended Superseded
+			Withdrawn: release 2026.11 was withdrawn: loses volumes`},
+		{name: "withdrawn when it may have been asked for: waits to see", situation: with(with(asked, withdrawn), func(s *situation) { s.operations = nil }),
+			want: `ControlPlane v1.37.2
+			Withdrawn: release 2026.11 was withdrawn: loses volumes
+			again in 15s`},
+		{name: "withdrawn while the operation runs: it is observed to its end", situation: with(asked, withdrawn), want: observed},
+		{name: "withdrawn when it is baked: holds", situation: with(baked, withdrawn), want: `Nodes v1.37.2
+			Withdrawn: release 2026.11 was withdrawn: loses volumes
+			again in 15s`},
+		{name: "withdrawn in Nodes: finishes the nodes in hand", situation: with(nodes, withdrawn), want: inHand},
+		{name: "withdrawn in Nodes, nothing in hand: holds", situation: with(between, withdrawn), want: `Nodes v1.37.2
+			Withdrawn: release 2026.11 was withdrawn: loses volumes
+			again in 15s`},
+		{name: "withdrawn and frozen: the one that stays is told", situation: with(with(between, withdrawn), frozen), want: `Nodes v1.37.2
+			Withdrawn: release 2026.11 was withdrawn: loses volumes
+			again in 15s`},
+
+		{name: "failures spent elsewhere before ControlPlane: waits", situation: with(before, halted), want: `ControlPlane v1.37.2
+			Halted: fleet main halted
+			again in 15s`},
+		{name: "failures spent elsewhere in Bake: goes on", situation: with(baking, halted), want: bakes},
+		{name: "failures spent elsewhere in Nodes: goes on", situation: with(between, halted), want: goesOn},
+
+		{name: "aborted before ControlPlane", situation: with(before, aborted), want: `ended Aborted
+			Aborted: aborted by ann: wrong night`},
+		{name: "aborted while the operation runs", situation: with(asked, aborted), want: `ControlPlane unknown
+			Aborted: aborted by ann: wrong night; waiting for the control plane's operation to end
+			again in 2s`},
+		{name: "aborted in Bake", situation: with(baking, aborted), want: `ended Aborted
+			Aborted: aborted by ann: wrong night`},
+		{name: "aborted in Nodes: finishes the nodes in hand", situation: with(nodes, aborted), want: inHand},
+		{
+			name:      "aborted in Nodes, with pods that cannot move: gives them back",
+			situation: with(with(nodes, aborted), func(s *situation) { s.stuck = "a" }),
+			want: `Nodes v1.37.2
+			restore node a
+			Aborted: aborted by ann: wrong night; giving back 1 node(s) in hand, for their pods cannot move
+			again in 2s`,
+		},
+		{name: "aborted and superseded: the person is told", situation: with(with(baking, aborted), func(s *situation) { s.superseded = true }), want: `ended Aborted
+			Aborted: aborted by ann: wrong night`},
+	}.run(t)
+}
