@@ -139,7 +139,11 @@ func (d *Demo) createMembers(ctx context.Context, c client.Client, names []strin
 			if err != nil {
 				return err
 			}
-			return d.Register(ctx, c, name, nil)
+			var labels map[string]string
+			if name == names[0] {
+				labels = canary()
+			}
+			return d.Register(ctx, c, name, labels)
 		})
 	}
 	return creating.Wait()

@@ -5,8 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -21,6 +24,8 @@ import (
 	clientfake "sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	v1 "refit.dev/refit/api/v1alpha1"
+	"refit.dev/refit/internal/kube/controlplane"
+	"refit.dev/refit/internal/kube/controlplane/process"
 	"refit.dev/refit/internal/provider"
 	"refit.dev/refit/internal/view"
 	"refit.dev/refit/internal/witness"
@@ -206,8 +211,63 @@ func summary(t *testing.T, served map[string]string, reports map[string]observer
 	)
 	var out bytes.Buffer
 	d := &Demo{Namespace: namespace, Out: &out, Nodes: 2, From: version("v1.36.3"), To: version("v1.37.2"), Provider: newClusters(t, served)}
+	d.Members.Dir = t.TempDir()
+	for i, name := range slices.Sorted(maps.Keys(reports)) {
+		begins(t, d.Members.Folder(name), time.Duration(i)*soak)
+	}
 	err := d.summarize(t.Context(), c, reports)
 	return out.String(), err
+}
+
+// begins writes the journal of a cluster whose new API server started some time
+// after ten o'clock.
+func begins(t *testing.T, folder string, after time.Duration) {
+	t.Helper()
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	journal, err := process.OpenJournal(controlplane.Journal(folder))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer journal.Close()
+	ten := time.Date(2026, time.November, 3, 10, 0, 0, 0, time.UTC)
+	for _, entry := range []process.Entry{
+		{Time: ten.Add(-time.Hour), Event: process.Started, Part: "kube-apiserver", Version: "v1.36.3"},
+		{Time: ten.Add(after), Event: process.Started, Part: "kube-apiserver", Version: "v1.37.2"},
+		{Time: ten.Add(time.Hour), Event: process.Started, Part: "kube-apiserver", Version: "v1.37.2"},
+	} {
+		if err := journal.Add(entry); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Who begins before the canary has soaked is told of.
+func TestCanaryFirst(t *testing.T) {
+	ten := time.Date(2026, time.November, 3, 10, 0, 0, 0, time.UTC)
+	for _, test := range []struct {
+		name  string
+		begun map[string]time.Time
+		want  string
+	}{
+		{"in order", map[string]time.Time{"demo-1": ten, "demo-2": ten.Add(soak), "demo-3": ten.Add(soak + 1)}, ""},
+		{"alone", map[string]time.Time{"demo-1": ten}, ""},
+		{"one that never began", map[string]time.Time{"demo-1": ten, "demo-2": {}}, ""},
+		{"too early", map[string]time.Time{"demo-1": ten, "demo-2": ten.Add(soak - time.Millisecond)}, "demo-2 began 4.999s after the canary demo-1, which soaks for 5s"},
+		{"before", map[string]time.Time{"demo-1": ten, "demo-2": ten.Add(-time.Second)}, "demo-2 began -1s after the canary demo-1, which soaks for 5s"},
+	} {
+		got := ""
+		if err := canaryFirst(test.begun); err != nil {
+			got = err.Error()
+		}
+		if got != test.want {
+			t.Errorf("%s: %q, want %q", test.name, got, test.want)
+		}
+	}
+	if err := canaryFirst(map[string]time.Time{"demo-1": {}, "demo-2": ten}); err == nil {
+		t.Error("a canary that never began: nothing is told")
+	}
 }
 
 func TestSummary(t *testing.T) {

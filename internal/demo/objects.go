@@ -112,6 +112,12 @@ func (w workload) available(ctx context.Context, kube kubernetes.Interface) (boo
 
 const fleetName = "demo"
 
+// soak is how long the canary must stay healthy before the rest follows.
+const soak = 5 * time.Second
+
+// canary is the label of the first member.
+func canary() map[string]string { return map[string]string{"wave": "canary"} }
+
 func releaseOf(version fleet.Version) *v1.Release {
 	return &v1.Release{
 		ObjectMeta: metav1.ObjectMeta{Name: "kubernetes-" + version.MinorName()},
@@ -119,10 +125,10 @@ func releaseOf(version fleet.Version) *v1.Release {
 	}
 }
 
-// createFleet makes a fleet of all members at the version they have. It settles
-// and bakes for seconds where a real fleet takes minutes.
+// createFleet makes a fleet of all members at the version they have: one of them
+// goes first, and two at once follow. It settles, bakes and soaks for seconds where a real fleet takes minutes.
 func createFleet(ctx context.Context, c client.Client, namespace string, version fleet.Version) error {
-	release := releaseOf(version)
+	release, all := releaseOf(version), intstr.FromString("100%")
 	if err := c.Create(ctx, release); err != nil {
 		return fmt.Errorf("create release %s: %w", release.Name, err)
 	}
@@ -130,10 +136,16 @@ func createFleet(ctx context.Context, c client.Client, namespace string, version
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: fleetName},
 		Spec: v1.FleetSpec{
 			Release: release.Name,
-			Waves:   []v1.Wave{{Name: "all", MaxConcurrent: intstr.FromInt32(2)}},
-			Settle:  metav1.Duration{Duration: 2 * time.Second},
-			Bake:    metav1.Duration{Duration: 2 * time.Second},
-			Nodes:   v1.NodePolicy{MaxSurge: intstr.FromInt32(1)},
+			Waves: []v1.Wave{
+				{
+					Name: "canary", Selector: &v1.Selector{MatchLabels: canary()}, MaxConcurrent: intstr.FromInt32(1),
+					MinSuccess: all, Soak: metav1.Duration{Duration: soak},
+				},
+				{Name: "rest", MaxConcurrent: intstr.FromInt32(2), MinSuccess: all, AllowEmpty: true},
+			},
+			Settle: metav1.Duration{Duration: 2 * time.Second},
+			Bake:   metav1.Duration{Duration: 2 * time.Second},
+			Nodes:  v1.NodePolicy{MaxSurge: intstr.FromInt32(1)},
 		},
 	})
 	if err != nil {

@@ -1,10 +1,13 @@
 package demo
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -15,6 +18,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "refit.dev/refit/api/v1alpha1"
+	"refit.dev/refit/internal/kube/controlplane"
+	"refit.dev/refit/internal/kube/controlplane/process"
 	"refit.dev/refit/internal/observe"
 	"refit.dev/refit/internal/provider"
 	"refit.dev/refit/internal/witness"
@@ -44,6 +49,47 @@ func (d *Demo) summarize(ctx context.Context, c client.Client, witnesses map[str
 			up.Status.Evictions.Accepted, up.Status.Evictions.Refused, lowest(report))
 	}
 	_ = table.Flush() // to the terminal
+	begun := map[string]time.Time{}
+	for name := range witnesses {
+		if begun[name], err = d.begun(name); err != nil {
+			short = append(short, err)
+		}
+	}
+	return errors.Join(append(short, canaryFirst(begun))...)
+}
+
+// begun is when a cluster's new API server was first started, by the journal that
+// its supervisor keeps; the zero time where it never was.
+func (d *Demo) begun(name string) (time.Time, error) {
+	text, err := os.ReadFile(controlplane.Journal(d.Members.Folder(name)))
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read which processes %s started: %w", name, err)
+	}
+	for line := range bytes.Lines(text) {
+		var entry process.Entry
+		if err := json.Unmarshal(line, &entry); err != nil {
+			return time.Time{}, fmt.Errorf("read which processes %s started: %w", name, err)
+		}
+		if entry.Event == process.Started && entry.Part == string(controlplane.APIServer) && entry.Version == d.To.String() {
+			return entry.Time, nil
+		}
+	}
+	return time.Time{}, nil
+}
+
+// canaryFirst judges the order: nobody begins before the canary has begun, come to
+// its end and soaked. It takes no less than the soak.
+func canaryFirst(begun map[string]time.Time) error {
+	names := slices.Sorted(maps.Keys(begun))
+	var short []error
+	for i, name := range names {
+		if i == 0 || begun[name].IsZero() {
+			continue // the canary; and who never began is told of by its version
+		}
+		if after := begun[name].Sub(begun[names[0]]); begun[names[0]].IsZero() || after < soak {
+			short = append(short, fmt.Errorf("%s began %s after the canary %s, which soaks for %s", name, after.Round(time.Millisecond), names[0], soak))
+		}
+	}
 	return errors.Join(short...)
 }
 

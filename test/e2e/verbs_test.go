@@ -10,6 +10,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "refit.dev/refit/api/v1alpha1"
@@ -111,8 +112,15 @@ func abortAndForget(t *testing.T, u *user, me string) {
 	}
 	_, stderr, err := u.run("abort", "one", "--reason", "once more")
 	wantError(t, "abort what has ended", stderr, err, "nothing to abort: no upgrade of one is under way")
-	if nodes := u.member("one").mustKube("get", "nodes", "-o", "jsonpath={.items[*].spec.unschedulable}{.items[*].metadata.annotations.refit\\.dev/undo}"); nodes != "" {
-		t.Errorf("left on the nodes: %s", nodes)
+	one, _ := u.member("one")
+	nodes, err := one.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, node := range nodes.Items {
+		if undo := node.Annotations["refit.dev/undo"]; node.Spec.Unschedulable || undo != "" {
+			t.Errorf("node %s is left with %q, unschedulable %t", node.Name, undo, node.Spec.Unschedulable)
+		}
 	}
 
 	u.mustKube("", "patch", "fleet", "main", "--type=merge", "-p", `{"spec":{"bake":"1s"}}`)

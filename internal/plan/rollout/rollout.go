@@ -211,21 +211,23 @@ func newPlanner(in Input) *planner {
 		now:      in.Now,
 		skew:     in.Skew,
 		fleets:   slices.SortedFunc(slices.Values(in.Fleets), func(a, b Fleet) int { return strings.Compare(a.Name, b.Name) }),
-		members:  map[string]Member{},
-		upgrades: map[string][]Upgrade{},
+		members:  make(map[string]Member, len(in.Members)),
 		selected: map[string][]string{},
 		clusters: map[string][]string{},
 		verbs:    verbs,
-		decision: Decision{Waiting: map[string]fleet.Reason{}, Recheck: verbs.changes},
+		decision: Decision{Waiting: make(map[string]fleet.Reason, len(in.Members)), Recheck: verbs.changes},
 	}
-	for _, m := range slices.SortedFunc(slices.Values(in.Members), func(a, b Member) int { return strings.Compare(a.Name, b.Name) }) {
+	for _, m := range in.Members {
 		p.members[m.Name] = m
 		if m.Cluster != "" {
 			p.clusters[m.Cluster] = append(p.clusters[m.Cluster], m.Name)
 		}
 	}
-	for _, u := range slices.SortedFunc(slices.Values(in.Upgrades), func(a, b Upgrade) int { return cmp.Compare(a.N, b.N) }) {
-		p.upgrades[u.Member] = append(p.upgrades[u.Member], u)
+	for _, names := range p.clusters {
+		slices.Sort(names)
+	}
+	p.upgrades = byMember(in.Upgrades)
+	for _, u := range in.Upgrades {
 		if u.Outcome == Running {
 			p.running = append(p.running, u)
 		}
@@ -241,6 +243,29 @@ func newPlanner(in Input) *planner {
 		}
 	}
 	return p
+}
+
+// byMember sorts upgrades by member, and those of one by their number. It counts
+// first, for there are many, and they share one array.
+func byMember(upgrades []Upgrade) map[string][]Upgrade {
+	counts := map[string]int{}
+	for _, u := range upgrades {
+		counts[u.Member]++
+	}
+	room := make([]Upgrade, len(upgrades))
+	lists := make(map[string][]Upgrade, len(counts))
+	for _, u := range upgrades {
+		list, begun := lists[u.Member]
+		if !begun {
+			n := counts[u.Member]
+			list, room = room[:0:n], room[n:]
+		}
+		lists[u.Member] = append(list, u)
+	}
+	for _, list := range lists {
+		slices.SortFunc(list, func(a, b Upgrade) int { return cmp.Compare(a.N, b.N) })
+	}
+	return lists
 }
 
 func (p *planner) fleet(f Fleet) {

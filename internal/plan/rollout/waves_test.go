@@ -400,7 +400,7 @@ func TestStranded(t *testing.T) {
 			s.end(test.outcome, "eu-1")
 			s.member("eu-1").ControlPlane = version(test.cp)
 			s.later(time.Minute)
-			if diff := cmp.Diff(test.want, s.decide("eu-1="+string(test.want.Code)).Waiting["eu-1"]); diff != "" {
+			if diff := cmp.Diff(test.want, s.decide("eu-1=" + string(test.want.Code)).Waiting["eu-1"]); diff != "" {
 				t.Errorf("reason (-want +got):\n%s", diff)
 			}
 			s.Approvals = []rollout.Approval{{Name: "go", Fleet: "main", Revision: 3, Subject: rollout.Retry, Member: "eu-1", At: s.Now}}
