@@ -31,8 +31,9 @@ type ControlPlane struct {
 	Oldest, Newest Version
 	// Ready means that the provider says so and that the API server answers.
 	Ready bool
-	// Message says what is wrong where Ready is false.
-	Message string
+	// Message says what is wrong where Ready is false, and Fix what a person can
+	// do about it; Fix is empty where waiting is all there is.
+	Message, Fix string
 }
 
 // Pool is a group of nodes that changes together.
@@ -179,7 +180,7 @@ func (c Cluster) NodesAt(want Version) bool {
 // healthy. Unknown is not healthy.
 func (c Cluster) Sick() Reason {
 	if !c.ControlPlane.Ready {
-		return Reason{Code: Unhealthy, Message: "control plane is not ready: " + c.ControlPlane.Message, Object: "cluster " + c.Name}
+		return Reason{Code: Unhealthy, Message: "control plane is not ready: " + c.ControlPlane.Message, Object: "cluster " + c.Name, Fix: c.ControlPlane.Fix}
 	}
 	for _, node := range c.Nodes() {
 		if !node.Ready {

@@ -105,10 +105,10 @@ func TestSick(t *testing.T) {
 		{
 			name: "control plane first",
 			cluster: fleet.Cluster{
-				Name: "eu-1", ControlPlane: fleet.ControlPlane{Message: "connection refused"},
+				Name: "eu-1", ControlPlane: fleet.ControlPlane{Message: "connection refused", Fix: "mend it"},
 				Pools: []fleet.Pool{{Nodes: nodes(t, "?")}},
 			},
-			want: fleet.Reason{Code: fleet.Unhealthy, Message: "control plane is not ready: connection refused", Object: "cluster eu-1"},
+			want: fleet.Reason{Code: fleet.Unhealthy, Message: "control plane is not ready: connection refused", Object: "cluster eu-1", Fix: "mend it"},
 		},
 		{
 			name: "then the first node that is not Ready",

@@ -85,14 +85,17 @@ func (c *Clusters) facts(ctx context.Context, reach provider.Cluster, depth memb
 }
 
 // controlPlaneOf trusts the version that an API server itself told over what
-// the provider says it runs.
+// the provider says it runs, and the provider over its silence.
 func controlPlaneOf(seen provider.Observation, facts member.Facts, silence error) fleet.ControlPlane {
 	cp := fleet.ControlPlane{
 		Oldest: seen.ControlPlane.Oldest, Newest: seen.ControlPlane.Newest,
-		Ready: seen.ControlPlane.Ready, Message: seen.ControlPlane.Message,
+		Ready: seen.ControlPlane.Ready, Message: seen.ControlPlane.Message, Fix: seen.ControlPlane.Fix,
 	}
 	if silence != nil {
-		cp.Ready, cp.Message = false, silence.Error()
+		if cp.Ready || cp.Message == "" { // else who runs it knows more of why
+			cp.Message = silence.Error()
+		}
+		cp.Ready = false
 		return cp
 	}
 	if facts.Version.Less(cp.Oldest) || cp.Oldest.IsZero() {

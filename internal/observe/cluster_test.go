@@ -107,14 +107,15 @@ func TestControlPlaneOf(t *testing.T) {
 		{"an older one answered", v1372, v1372, true, v1364, nil, fleet.ControlPlane{Oldest: v1364, Newest: v1372, Ready: true}},
 		{"a newer one answered", v1364, v1364, true, v1372, nil, fleet.ControlPlane{Oldest: v1364, Newest: v1372, Ready: true}},
 		{"the provider does not know", fleet.Version{}, fleet.Version{}, true, v1364, nil, fleet.ControlPlane{Oldest: v1364, Newest: v1364, Ready: true}},
-		{"the provider calls it unready", v1364, v1364, false, v1364, nil, fleet.ControlPlane{Oldest: v1364, Newest: v1364, Message: "etcd is down"}},
+		{"the provider calls it unready", v1364, v1364, false, v1364, nil, fleet.ControlPlane{Oldest: v1364, Newest: v1364, Message: "etcd is down", Fix: "mend it"}},
+		{"silent, and the provider knows why", v1364, v1364, false, fleet.Version{}, silence, fleet.ControlPlane{Oldest: v1364, Newest: v1364, Message: "etcd is down", Fix: "mend it"}},
 		{"silent", v1364, v1364, true, fleet.Version{}, silence, fleet.ControlPlane{Oldest: v1364, Newest: v1364, Message: "connection refused"}},
 		{"silent, and the provider does not know", fleet.Version{}, fleet.Version{}, true, fleet.Version{}, silence, fleet.ControlPlane{Message: "connection refused"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			seen := provider.Observation{ControlPlane: provider.ControlPlane{Oldest: c.oldest, Newest: c.newest, Ready: c.ready}}
 			if !c.ready {
-				seen.ControlPlane.Message = "etcd is down"
+				seen.ControlPlane.Message, seen.ControlPlane.Fix = "etcd is down", "mend it"
 			}
 			if diff := cmp.Diff(c.want, controlPlaneOf(seen, member.Facts{Version: c.served}, c.silence)); diff != "" {
 				t.Errorf("control plane (-want +got):\n%s", diff)

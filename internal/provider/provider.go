@@ -144,6 +144,8 @@ type ControlPlane struct {
 	Ready          bool
 	// Message says what is wrong where Ready is false.
 	Message string
+	// Fix is what a person can do about it; empty where waiting is all there is.
+	Fix string
 }
 
 // Pool is a group of nodes that changes together.

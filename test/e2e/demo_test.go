@@ -19,7 +19,7 @@ import (
 func TestDemoCutShort(t *testing.T) {
 	u := newUser(t)
 	cache := t.TempDir()
-	linkCaches(t, cache)
+	linkCache(t, cache, "kube", "etcd", "kwok")
 	demo := func() (*exec.Cmd, *bytes.Buffer) {
 		cmd := exec.CommandContext(t.Context(), u.binary, "demo", "--members", "1", "--nodes", "2")
 		cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+cache)
@@ -71,18 +71,19 @@ func TestDemoCutShort(t *testing.T) {
 	}
 }
 
-// linkCaches gives a cache folder of its own the binaries of the user's.
-func linkCaches(t *testing.T, cache string) {
+// linkCache gives a cache folder of its own a part of the user's binaries.
+func linkCache(t *testing.T, cache string, parts ...string) {
 	t.Helper()
 	users, err := os.UserCacheDir()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.MkdirAll(filepath.Join(cache, "refit"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"kube", "etcd", "kwok"} {
-		if err := os.Symlink(filepath.Join(users, "refit", name), filepath.Join(cache, "refit", name)); err != nil {
+	for _, part := range parts {
+		to := filepath.Join(cache, "refit", part)
+		if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(filepath.Join(users, "refit", part), to); err != nil {
 			t.Fatal(err)
 		}
 	}

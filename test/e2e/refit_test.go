@@ -50,6 +50,8 @@ type user struct {
 	home    string // of kubectl: its discovery cache is there
 	binary  string
 	kubectl string
+	// cache is the folder of the binaries of members, where it is not the usual one.
+	cache string
 	// hubConfig is the kubeconfig of a management cluster, where that is the hub.
 	hubConfig string
 }
@@ -84,9 +86,17 @@ func newUser(tb testing.TB) *user {
 // command is one call of refit, in the user's data directory.
 func (u *user) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, u.binary, append(args, "--data-dir", u.dataDir)...)
+	cmd.Env = u.environ()
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = time.Minute
 	return cmd
+}
+
+func (u *user) environ() []string {
+	if u.cache == "" {
+		return os.Environ()
+	}
+	return append(os.Environ(), "XDG_CACHE_HOME="+u.cache)
 }
 
 // run runs refit to its end: what it printed, and whether it did what was asked.

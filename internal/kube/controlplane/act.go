@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -28,7 +29,7 @@ func (c *ControlPlane) act(ctx context.Context, a action) error {
 	case snapshot:
 		return c.snapshot(ctx, *a.upgrade)
 	case note:
-		return c.note(*a.upgrade)
+		return c.note(*a.upgrade, a.part)
 	case wait, finished: // Run's own
 	}
 	return nil
@@ -128,7 +129,7 @@ func (c *ControlPlane) supervise(name Part, running *process.Process, version st
 	defer c.mu.Unlock()
 	p := c.parts[name]
 	p.process, p.version, p.since = running, version, since
-	p.healthy, p.asked, p.killed = false, time.Time{}, false
+	p.healthy, p.unwell, p.asked, p.killed = false, "", time.Time{}, false
 	go func() {
 		<-running.Ended()
 		c.ended(name, running)
@@ -149,12 +150,12 @@ func (c *ControlPlane) ended(name Part, running *process.Process) {
 	if err := c.journal.Add(entry); err != nil {
 		c.log.Error("the end was not recorded", "part", name, "error", err)
 	}
-	p.process, p.healthy, p.asked, p.killed = nil, false, time.Time{}, false
+	p.process, p.healthy, p.unwell, p.asked, p.killed = nil, false, "", time.Time{}, false
 	if asked {
 		p.exit, p.crashes, p.retry = nil, 0, time.Time{}
 		return
 	}
-	p.exit = &exit{version: p.version, started: p.since, how: running.How()}
+	p.exit = &exit{version: p.version, started: p.since, ended: now, how: running.How()}
 	if now.Sub(p.since) > stable {
 		p.crashes = 0
 	}
@@ -224,25 +225,26 @@ func (c *ControlPlane) snapshot(ctx context.Context, u Upgrade) error {
 	name := fmt.Sprintf("%s-%s-to-%s", time.Now().UTC().Format("20060102T150405Z"), u.From, u.To)
 	path, err := c.config.saveSnapshot(ctx, name)
 	if err != nil {
-		return c.note(*u.end(Failed, NoSnapshot, err.Error(), time.Now().UTC()))
+		return c.note(*u.end(Failed, NoSnapshot, err.Error(), time.Now().UTC()), Etcd)
 	}
 	u.Snapshot = path
-	return c.note(u)
+	return c.note(u, "")
 }
 
-// logLines is how much of a log a failed upgrade shows.
-const logLines = 8
-
 // note records the running upgrade, and with it the version once the new API
-// server serves: that is what the control plane is from then on.
-func (c *ControlPlane) note(u Upgrade) error {
+// server serves: that is what the control plane is from then on. Of a part that
+// is to blame it says where to read on.
+func (c *ControlPlane) note(u Upgrade, blamed Part) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	changed := c.state
 	changed.Upgrades = slices.Clone(c.state.Upgrades)
 	last := &changed.Upgrades[len(changed.Upgrades)-1]
-	if last.Undone.IsZero() && !u.Undone.IsZero() {
-		u.Message += "\n" + process.Tail(Log(c.config.Dir, APIServer), logLines)
+	if blamed != "" {
+		u.Message += "; see " + Log(c.config.Dir, blamed)
+		if said := c.config.lastWords(blamed); said != "" && c.parts[blamed].process == nil {
+			u.Message += ", which ends: " + said
+		}
 	}
 	*last = u
 	if !u.Ready.IsZero() {
@@ -250,6 +252,19 @@ func (c *ControlPlane) note(u Upgrade) error {
 	}
 	c.log.Info("upgrade", "id", u.ID, "to", u.To, "phase", u.Phase, "snapshot", u.Snapshot != "", "ready", !u.Ready.IsZero(), "undone", !u.Undone.IsZero(), "code", u.Code)
 	return c.save(changed)
+}
+
+// saidLimit is more than a line has without its details.
+const saidLimit = 300
+
+// lastWords is the last line of a part's log, which of one that ended by itself
+// mostly tells why.
+func (c Config) lastWords(part Part) string {
+	said := strings.ToValidUTF8(strings.TrimSpace(process.Tail(Log(c.Dir, part), 1)), "?")
+	if len(said) > saidLimit {
+		said = strings.ToValidUTF8(said[:saidLimit], "") + "…"
+	}
+	return said
 }
 
 // logLimit is per part and twice that on disk: five parts fit into 100 MB.

@@ -53,6 +53,7 @@ type part struct {
 	version string
 	since   time.Time
 	healthy bool
+	unwell  string
 	asked   time.Time
 	killed  bool
 	exit    *exit
@@ -232,7 +233,10 @@ type PartStatus struct {
 	PID     int       `json:"pid,omitempty"` // 0 while it does not run
 	Since   time.Time `json:"since,omitzero"`
 	Healthy bool      `json:"healthy"`
-	// Message says why it does not run, or is not healthy.
+	// Shaky marks one that ended by itself and has not yet run for long enough
+	// since to be relied on, however healthy it is.
+	Shaky bool `json:"shaky,omitempty"`
+	// Message says why it does not run, is not healthy, or shaky.
 	Message string `json:"message,omitempty"`
 }
 
@@ -244,7 +248,7 @@ func (c *ControlPlane) Status() Status {
 	s := Status{Version: c.state.Version, Ports: c.state.Ports, Upgrades: slices.Clone(c.state.Upgrades)}
 	for _, name := range Parts() {
 		p := c.parts[name]
-		status := PartStatus{Part: name, Message: c.explain(v, name)}
+		status := PartStatus{Part: name, Shaky: v.shaky(name), Message: c.explain(v, name)}
 		if p.process != nil {
 			status.Version, status.PID, status.Since, status.Healthy = p.version, p.process.ID.PID, p.since, p.healthy
 		}

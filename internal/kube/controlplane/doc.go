@@ -14,7 +14,8 @@
 // one starts and becomes Ready, then the controller-manager and the scheduler
 // follow. Until the new API server was Ready once, the old one is taken back if
 // it fails; from then on there is no way back, since it may have written what
-// the old one cannot read. A snapshot is never restored without a person.
+// the old one cannot read. A snapshot is never restored without a person. A part
+// that dies is started again, and said to be shaky until it has stayed up.
 //
 // The processes are nobody's children: whoever supervises a control plane may
 // be killed, and the next one adopts what runs (package process).

@@ -33,23 +33,28 @@ func (c *ControlPlane) observe(ctx context.Context) view {
 	defer c.mu.Unlock()
 	for name, p := range c.parts {
 		// The answer is that of the process that was asked, not of its successor.
-		p.healthy = p.process != nil && p.process == asked[name] && health[name]
+		err, answered := health[name]
+		answered = answered && p.process != nil && p.process == asked[name]
+		p.healthy, p.unwell = answered && err == nil, ""
+		if answered && err != nil {
+			p.unwell = err.Error()
+		}
 	}
 	return c.view(time.Now())
 }
 
-func (c *ControlPlane) probe(ctx context.Context, asked map[Part]*process.Process, ports Ports) map[Part]bool {
+func (c *ControlPlane) probe(ctx context.Context, asked map[Part]*process.Process, ports Ports) map[Part]error {
 	var (
 		mu     sync.Mutex
 		all    sync.WaitGroup
-		health = map[Part]bool{}
+		health = map[Part]error{}
 	)
 	for name := range asked {
 		all.Go(func() {
-			healthy := c.prober.healthy(ctx, name, ports)
+			err := c.prober.ask(ctx, name, ports)
 			mu.Lock()
 			defer mu.Unlock()
-			health[name] = healthy
+			health[name] = err
 		})
 	}
 	all.Wait()
@@ -65,7 +70,7 @@ func (c *ControlPlane) view(now time.Time) view {
 	}
 	for name, p := range c.parts {
 		v.parts[name] = partView{
-			running: p.process != nil, version: p.version, since: p.since, healthy: p.healthy,
+			running: p.process != nil, version: p.version, since: p.since, healthy: p.healthy, unwell: p.unwell,
 			asked: p.asked, killed: p.killed, exit: p.exit, retry: p.retry,
 		}
 	}
@@ -110,10 +115,8 @@ func (c *ControlPlane) adopt() error {
 // adoptRecorded adopts the process of a part's last start, or notes its end.
 func (c *ControlPlane) adoptRecorded(name Part, started process.Entry, boot string) error {
 	p := c.parts[name]
-	if ended, ok := c.journal.End(started.ID); ok {
-		if !ended.Asked && ended.Boot == boot {
-			p.exit = &exit{version: started.Version, started: started.Time, how: ended.Reason}
-		}
+	p.exit = c.lastExit(name, boot)
+	if _, ended := c.journal.End(started.ID); ended {
 		return nil
 	}
 	running, err := process.Adopt(started.ID)
@@ -125,7 +128,7 @@ func (c *ControlPlane) adoptRecorded(name Part, started process.Entry, boot stri
 	if err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
-	ended := process.Entry{Time: time.Now().UTC(), Event: process.Ended, Part: string(name), Version: started.Version, ID: started.ID, Reason: "ended while nobody watched"}
+	ended := process.Entry{Time: time.Now().UTC(), Event: process.Ended, Part: string(name), Version: started.Version, ID: started.ID, Reason: unwatched}
 	if started.Boot == boot {
 		p.exit = &exit{version: started.Version, started: started.Time, how: ended.Reason}
 	} else {
@@ -165,22 +168,19 @@ func (c *ControlPlane) adoptFound(id process.ID, mark string) error {
 	return nil
 }
 
-// explain says why a part does not run or is not healthy; c.mu is held.
+// explain says why a part does not run, is not healthy or shaky; c.mu is held.
 func (c *ControlPlane) explain(v view, name Part) string {
 	p := c.parts[name]
-	wanted := v.wanted(name)
-	f := c.binaries[binaryOf(name, wanted)]
+	f := c.binaries[binaryOf(name, v.wanted(name))]
 	switch {
-	case p.process != nil && !p.asked.IsZero():
-		return "ending"
-	case p.process != nil && !p.healthy:
-		return "not healthy; see " + Log(c.config.Dir, name)
-	case p.process != nil:
-		return ""
-	case f != nil && f.fetching:
+	case p.process == nil && f != nil && f.fetching:
 		return f.busy
-	case f != nil && f.err != nil:
+	case p.process == nil && f != nil && f.err != nil:
 		return f.err.Error()
+	case v.shaky(name):
+		return v.parts[name].story() + "; see " + Log(c.config.Dir, name)
+	case p.process != nil:
+		return c.explainRunning(name)
 	case p.exit != nil:
 		return p.exit.how + "; see " + Log(c.config.Dir, name)
 	}
@@ -188,6 +188,16 @@ func (c *ControlPlane) explain(v view, name Part) string {
 		return "waits for " + string(need)
 	}
 	return "starting"
+}
+
+func (c *ControlPlane) explainRunning(name Part) string {
+	switch p := c.parts[name]; {
+	case !p.asked.IsZero():
+		return "ending"
+	case !p.healthy:
+		return "not healthy; see " + Log(c.config.Dir, name)
+	}
+	return ""
 }
 
 // busyWith says what a running upgrade does now; c.mu is held.
@@ -205,6 +215,9 @@ func (c *ControlPlane) busyWith(v view, u Upgrade) string {
 		return fmt.Sprintf("waiting for kube-apiserver %s to end", server.version)
 	case u.Ready.IsZero():
 		return fmt.Sprintf("waiting for kube-apiserver %s to be Ready", u.To)
+	}
+	if !server.running || !server.healthy {
+		return fmt.Sprintf("kube-apiserver was Ready, so that there is no way back, and is not any more: %s", c.explain(v, APIServer))
 	}
 	for _, name := range []Part{ControllerManager, Scheduler} {
 		if p := v.parts[name]; p.version != u.To || !p.healthy {

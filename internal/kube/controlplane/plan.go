@@ -25,6 +25,8 @@ type partView struct {
 	version string
 	since   time.Time
 	healthy bool
+	// unwell says why it is not healthy, as far as it told.
+	unwell string
 	// asked is when it was asked to end; zero if it was not.
 	asked  time.Time
 	killed bool
@@ -33,13 +35,6 @@ type partView struct {
 	exit *exit
 	// retry is when it may be started again.
 	retry time.Time
-}
-
-// An exit is the end of one process.
-type exit struct {
-	version string
-	started time.Time
-	how     string
 }
 
 // A binary is one version of what a part is run from.
@@ -69,7 +64,8 @@ type action struct {
 	version string
 	reason  string
 	binary  binary
-	// upgrade is what to record of the running one.
+	// upgrade is what to record of the running one; part is then whose log tells
+	// more, if any does.
 	upgrade *Upgrade
 	// recheck is when to look again although nothing happened; zero for never.
 	recheck time.Time
@@ -117,7 +113,7 @@ func nextOfUpgrade(v view, u Upgrade) action {
 		u.Ready = v.now
 		return action{do: note, upgrade: &u}
 	case server.running && server.version == u.To && v.now.Sub(server.since) > u.limit():
-		return giveUp(v, u, NeverReady, fmt.Sprintf("kube-apiserver %s was not Ready within %s", u.To, u.limit()))
+		return giveUp(v, u, NeverReady, fmt.Sprintf("kube-apiserver %s was not Ready within %s%s", u.To, u.limit(), because(server.unwell)))
 	case !server.running && server.exit != nil && server.exit.version == u.To && server.exit.started.After(u.Started):
 		return giveUp(v, u, ExitedAtOnce, fmt.Sprintf("kube-apiserver %s ended before it was Ready: %s", u.To, server.exit.how))
 	}
@@ -126,7 +122,14 @@ func nextOfUpgrade(v view, u Upgrade) action {
 
 func giveUp(v view, u Upgrade, code, message string) action {
 	u.Undone, u.Code, u.Message = v.now, code, message
-	return action{do: note, upgrade: &u}
+	return action{do: note, part: APIServer, upgrade: &u}
+}
+
+func because(why string) string {
+	if why == "" {
+		return ""
+	}
+	return ": " + why
 }
 
 func nextBeforeTheChange(v view, u Upgrade) action {
@@ -144,14 +147,21 @@ func nextBeforeTheChange(v view, u Upgrade) action {
 	return action{do: snapshot, upgrade: &u}
 }
 
+// nextAfterReady waits for what follows the API server. Where that is away, it
+// waits for as long as that takes: there is no way back, and nothing else to do.
 func nextAfterReady(v view, u Upgrade) action {
+	server := v.parts[APIServer]
+	if !server.running || !server.healthy {
+		return action{do: wait}
+	}
 	for _, part := range []Part{ControllerManager, Scheduler} {
 		p := v.parts[part]
 		if p.running && p.version == u.To && p.healthy {
 			continue
 		}
-		if v.now.Sub(u.Ready) > u.limit() {
-			return action{do: note, upgrade: u.end(Failed, NotHealthy, fmt.Sprintf("%s %s was not healthy within %s; there is no way back, since the new API server has served", part, u.To, u.limit()), v.now)}
+		if v.now.Sub(later(u.Ready, server.since)) > u.limit() {
+			message := fmt.Sprintf("%s %s was not healthy within %s%s; there is no way back, since the new API server has served", part, u.To, u.limit(), because(p.unwell))
+			return action{do: note, part: part, upgrade: u.end(Failed, NotHealthy, message, v.now)}
 		}
 		return action{do: wait}
 	}

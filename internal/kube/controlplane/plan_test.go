@@ -196,6 +196,18 @@ func TestNextOfUpgrade(t *testing.T) {
 			v.parts[APIServer], v.parts[ControllerManager] = up(newer), up(newer)
 			v.parts[Scheduler] = partView{running: true, version: newer, since: at(935)}
 		}), "record Failed NotHealthy"},
+		"Ready; the API server is away for longer than the limit": {upgrading(Upgrade{Snapshot: "a.db", Ready: at(930)}, func(v *view) {
+			v.parts[APIServer] = partView{exit: &exit{version: newer, started: at(920)}, retry: at(1001)}
+			down(v, ControllerManager, Scheduler)
+		}), "wait"},
+		"Ready; it runs, and is not Ready for longer than the limit": {upgrading(Upgrade{Snapshot: "a.db", Ready: at(930)}, func(v *view) {
+			v.parts[APIServer] = partView{running: true, version: newer, since: at(925)}
+			down(v, ControllerManager, Scheduler)
+		}), "wait"},
+		"Ready; back from being away, what follows has its time again": {upgrading(Upgrade{Snapshot: "a.db", Ready: at(900)}, func(v *view) {
+			v.parts[APIServer] = partView{running: true, healthy: true, version: newer, since: at(995)}
+			down(v, ControllerManager)
+		}), "start kube-controller-manager v1.37.2: upgrade from v1.36.3"},
 		"everything is there": {upgrading(ready, func(v *view) {
 			v.parts[APIServer], v.parts[ControllerManager], v.parts[Scheduler] = up(newer), up(newer), up(newer)
 		}), "record Succeeded "},

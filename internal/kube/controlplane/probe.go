@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"refit.dev/refit/internal/kube/controlplane/socket"
@@ -42,8 +43,9 @@ func newProber(c Config) (*prober, error) {
 	}, nil
 }
 
-// healthy asks one part. kwok has nothing to ask: it is healthy while it runs.
-func (p *prober) healthy(ctx context.Context, part Part, ports Ports) bool {
+// ask asks one part how it is: no error means healthy. kwok has nothing to ask:
+// it is healthy while it runs.
+func (p *prober) ask(ctx context.Context, part Part, ports Ports) error {
 	client, url := p.tcp, ""
 	switch part {
 	case Etcd:
@@ -55,11 +57,11 @@ func (p *prober) healthy(ctx context.Context, part Part, ports Ports) bool {
 	case Scheduler:
 		url = fmt.Sprintf("https://127.0.0.1:%d/readyz", ports.Scheduler)
 	case Kwok:
-		return true
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	return do(ctx, client, http.MethodGet, url) == nil
+	return do(ctx, client, http.MethodGet, url)
 }
 
 // releaseNodes deletes the leases by which a kwok that is dead still holds the
@@ -82,13 +84,27 @@ func do(ctx context.Context, client *http.Client, method, url string) error {
 	}
 	defer response.Body.Close()
 	// Read to its end, so that the connection serves the next one as well.
-	if _, err := io.Copy(io.Discard, response.Body); err != nil {
+	answer, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode == http.StatusOK {
 		return err
 	}
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s %s: %s", method, url, response.Status)
+	if open := openChecks(string(answer)); len(open) > 0 {
+		return fmt.Errorf("not ready yet: %s", strings.Join(open, ", "))
 	}
-	return nil
+	return fmt.Errorf("%s %s: %s", method, url, response.Status)
+}
+
+// openChecks are the checks that a part says are not passed, one a line that
+// begins with [-] (https://kubernetes.io/docs/reference/using-api/health-checks/).
+func openChecks(answer string) []string {
+	var open []string
+	for line := range strings.Lines(answer) {
+		if check, ok := strings.CutPrefix(line, "[-]"); ok {
+			name, _, _ := strings.Cut(strings.TrimSpace(check), " ")
+			open = append(open, name)
+		}
+	}
+	return open
 }
 
 // ServedVersion is what the API server says that it is.

@@ -53,7 +53,7 @@ func TestEdges(t *testing.T) {
 			situation: situation{from: "v1.36.3", controlPlane: "v1.37.2", nodes: "v1.36.3 v1.36.3^", memory: "v1.37.2 ControlPlane 2m"},
 			want: `Bake v1.37.2
 				Baking: control plane is at v1.37.2; nodes follow at 22:05:00 UTC
-				again in 5m0s`,
+				again in 15s`,
 		},
 		{
 			name:      "a hop that somebody else took it past is behind, also in silence",

@@ -72,37 +72,43 @@ func endEarly(in Input, outcome Outcome, why fleet.Reason) Step {
 		why.Message += "; " + unsettled
 		return Step{Name: ControlPlane, Why: why, Memory: in.Memory, Recheck: in.Now.Add(pollRunning)}
 	}
-	for _, record := range in.Memory.open(Nodes) {
+	for _, record := range in.Memory.lately(Nodes, in.Now) {
 		p := pass{to: record.Hop}
 		step, done := windDown(in, p)
-		step.Name, step.Hop, step.Memory = Nodes, record.Hop, in.Memory
 		if done {
+			in.Memory = in.Memory.leave(p, Nodes, in.Now)
 			continue
 		}
+		step.Name, step.Hop = Nodes, record.Hop
+		step.Memory = in.Memory.enter(p, Nodes, in.Now, step)
 		if ours := giveBack(in); outcome == Aborted && hopeless(in, step.Why) && len(ours) > 0 {
-			step.Actions, step.Recheck, step.Memory = ours, in.Now.Add(pollRunning), in.Memory.leave(p, Nodes, in.Now)
+			// It is left since when nothing moved any more: what was given back is not
+			// taken in hand once more.
+			step.Actions, step.Recheck, step.Memory = ours, in.Now.Add(pollRunning), in.Memory.leave(p, Nodes, step.Why.Since)
 			step.Why = why
 			step.Why.Message += fmt.Sprintf("; giving back %d node(s) in hand, for their pods cannot move", len(ours))
 		}
 		return step
 	}
+	if left := in.Memory.lately(Nodes, in.Now); len(left) > 0 {
+		last := left[len(left)-1]
+		return Step{Name: Nodes, Hop: last.Hop, Why: why, Memory: in.Memory, Recheck: last.Finished.Add(showsWithin)}
+	}
 	return Step{Outcome: outcome, Why: why, Memory: in.Memory}
 }
 
-// abortPatience is how long an upgrade that is aborted waits for pods whose budget
-// allows no disruption: a moment's exhaustion is over in less.
+// showsWithin is how late a provider may be to show a node that it was asked for:
+// for so long an upgrade that is not to go on looks for what it has in hand.
+const showsWithin = 30 * time.Second
+
+// abortPatience is how long an upgrade that is aborted waits for pods that cannot
+// move: a budget's exhaustion for a moment is over in less.
 const abortPatience = 10 * time.Minute
 
 // hopeless tells whether a node in hand will not be drained unless a person helps.
 func hopeless(in Input, why fleet.Reason) bool {
-	switch why.Code {
-	case fleet.PodWithoutOwner, fleet.SeveralBudgets:
-		return true
-	case fleet.BudgetExhausted, fleet.PodTerminating:
-		return !why.Since.IsZero() && in.Now.Sub(why.Since) >= abortPatience
-	default:
-		return false
-	}
+	stuck := []fleet.Code{fleet.PodWithoutOwner, fleet.SeveralBudgets, fleet.BudgetExhausted, fleet.PodTerminating}
+	return slices.Contains(stuck, why.Code) && !why.Since.IsZero() && in.Now.Sub(why.Since) >= abortPatience
 }
 
 // unsettledChange says how a change of the control plane is still on its way;

@@ -2,6 +2,7 @@ package upgrade_test
 
 import (
 	"testing"
+	"time"
 
 	"refit.dev/refit/internal/fleet"
 )
@@ -40,7 +41,7 @@ func TestInFlightWhenTheWorldChanges(t *testing.T) {
 			again in 2s`
 		bakes = `Bake v1.37.2
 			Baking: control plane is at v1.37.2; nodes follow at 22:03:00 UTC
-			again in 3m0s`
+			again in 15s`
 		goesOn = `Nodes v1.37.2
 			add node to pool a for i-a
 			NodeReplacing: replacing nodes of pool a: 1 of 2 left
@@ -93,12 +94,34 @@ func TestInFlightWhenTheWorldChanges(t *testing.T) {
 			Aborted: aborted by ann: wrong night`},
 		{name: "aborted in Nodes: finishes the nodes in hand", situation: with(nodes, aborted), want: inHand},
 		{
-			name:      "aborted in Nodes, with pods that cannot move: gives them back",
-			situation: with(with(nodes, aborted), func(s *situation) { s.stuck = "a" }),
+			name:      "aborted in Nodes, with pods that cannot move: waits for them a while",
+			situation: with(with(nodes, aborted), func(s *situation) { s.stuck, s.stuckFor = "a", 10*time.Minute-1 }),
+			want: `Nodes v1.37.2
+			add node to pool a for i-a
+			PodWithoutOwner: pod shop/lonely on node a has no controller: evicted, it would be lost
+			again in 2s`,
+		},
+		{
+			name:      "aborted in Nodes, with pods that cannot move: then gives them back",
+			situation: with(with(nodes, aborted), func(s *situation) { s.stuck, s.stuckFor = "a", 10*time.Minute }),
 			want: `Nodes v1.37.2
 			restore node a
 			Aborted: aborted by ann: wrong night; giving back 1 node(s) in hand, for their pods cannot move
 			again in 2s`,
+		},
+		{
+			name:      "superseded in Nodes, with pods that cannot move: waits for them",
+			situation: with(nodes, func(s *situation) { s.superseded, s.stuck, s.stuckFor = true, "a", time.Hour }),
+			want: `Nodes v1.37.2
+			add node to pool a for i-a
+			PodWithoutOwner: pod shop/lonely on node a has no controller: evicted, it would be lost
+			again in 2s`,
+		},
+		{
+			name:      "aborted, and given back: that is the end",
+			situation: with(with(between, aborted), func(s *situation) { s.memory = "v1.37.2 Nodes 30m 10m" }),
+			want: `ended Aborted
+			Aborted: aborted by ann: wrong night`,
 		},
 		{name: "aborted and superseded: the person is told", situation: with(with(baking, aborted), func(s *situation) { s.superseded = true }), want: `ended Aborted
 			Aborted: aborted by ann: wrong night`},

@@ -234,7 +234,7 @@ func TestHopAfterHop(t *testing.T) {
 			name: "bakes anew", situation: at("v1.37.2", "v1.37.2 ControlPlane 2m"),
 			want: `Bake v1.37.2
 				Baking: control plane is at v1.37.2; nodes follow at 22:05:00 UTC
-				again in 5m0s`,
+				again in 15s`,
 		},
 		{
 			name: "in the first bake the second is not begun",
@@ -244,7 +244,7 @@ func TestHopAfterHop(t *testing.T) {
 			},
 			want: `Bake v1.36.3
 				Baking: control plane is at v1.36.3; nodes follow at 22:01:00 UTC
-				again in 1m0s`,
+				again in 15s`,
 		},
 	}.run(t)
 }

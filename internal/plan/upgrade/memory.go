@@ -67,6 +67,17 @@ func (m Memory) open(name StepName) []Record {
 	return list
 }
 
+// lately are the records of a step that was not left, or just now.
+func (m Memory) lately(name StepName, now time.Time) []Record {
+	var list []Record
+	for _, r := range m.Records {
+		if r.Step == name && !r.Entered.IsZero() && (r.Finished.IsZero() || now.Sub(r.Finished) < showsWithin) {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
 // record finds what is remembered of a step.
 func (m Memory) record(p pass, name StepName) Record {
 	for _, r := range m.Records {

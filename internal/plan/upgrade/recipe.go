@@ -57,9 +57,9 @@ func controlPlane(in Input, p pass) (Step, bool) {
 	own := token(in, p, "control-plane")
 	soon := in.Now.Add(pollRunning)
 	if op, found := operation(in.Cluster, ""); found && op.Phase == fleet.Running {
-		return Step{Why: underWay(op, own), Recheck: soon}, false
+		return Step{Why: underWay(in, op, own), Recheck: soon}, false
 	} else if found && op.Phase == fleet.Failed && op.Token == own {
-		return failed(op), false
+		return failed(in, op), false
 	}
 	cordoned, held := cordonedByOther(in)
 	ours := giveBack(in)
@@ -117,7 +117,7 @@ func cordonedByOther(in Input) (fleet.Node, bool) {
 }
 
 // bake lets time pass between a control plane that was changed and the nodes.
-// The cluster must be healthy at its end.
+// The cluster must be healthy at its end; where it is not, that is told before.
 func bake(in Input, p pass) (Step, bool) {
 	changed := in.Memory.record(p, ControlPlane)
 	if changed.Entered.IsZero() || in.Memory.started(p, Nodes) {
@@ -127,17 +127,21 @@ func bake(in Input, p pass) (Step, bool) {
 	if since.IsZero() {
 		since = in.Now
 	}
+	if sick := in.Cluster.Sick(); !sick.IsZero() {
+		return Step{Why: sick, Recheck: in.Now.Add(pollRunning)}, false
+	}
 	if until := since.Add(in.Policy.Bake); in.Now.Before(until) {
+		soon := in.Now.Add(pollWaiting) // no watch tells of an API server that dies
+		if until.Before(soon) {
+			soon = until
+		}
 		return Step{
-			Recheck: until,
+			Recheck: soon,
 			Why: fleet.Reason{
 				Code: fleet.Baking, Since: since,
 				Message: fmt.Sprintf("control plane is at %s; nodes follow at %s", p.to, until.UTC().Format(time.TimeOnly+" MST")),
 			},
 		}, false
-	}
-	if sick := in.Cluster.Sick(); !sick.IsZero() {
-		return Step{Why: sick, Recheck: in.Now.Add(pollRunning)}, false
 	}
 	return Step{}, true
 }
@@ -205,13 +209,13 @@ func rolledByOther(pool fleet.Pool, to fleet.Version) fleet.Reason {
 	}
 }
 
-func underWay(op fleet.Operation, own string) fleet.Reason {
+func underWay(in Input, op fleet.Operation, own string) fleet.Reason {
 	if op.Token == own {
 		message := fmt.Sprintf("control plane goes to %s", op.To)
 		if op.Message != "" {
 			message += ": " + op.Message
 		}
-		return fleet.Reason{Code: fleet.OperationRunning, Message: message, Object: "operation " + op.ID, Since: op.Started}
+		return fleet.Reason{Code: fleet.OperationRunning, Message: message, Object: "operation " + op.ID, Since: op.Started, Fix: in.Cluster.ControlPlane.Fix}
 	}
 	return fleet.Reason{
 		Code: fleet.ForeignOperation, Object: "operation " + op.ID, Since: op.Started,
@@ -219,19 +223,20 @@ func underWay(op fleet.Operation, own string) fleet.Reason {
 	}
 }
 
-func failed(op fleet.Operation) Step {
+func failed(in Input, op fleet.Operation) Step {
 	return Step{
 		Outcome: Failed,
 		Why: fleet.Reason{
 			Code: fleet.OperationFailed, Object: "operation " + op.ID, Since: op.Started,
 			Message: fmt.Sprintf("control plane to %s: %s: %s", op.To, op.Code, op.Message),
-			Fix:     "see the control plane's log and repair it; then create a Release of another name, and set the fleet's spec.release to it",
+			Fix: fmt.Sprintf("repair the cause, then let it start again: refit retry %s --reason …; or release another version: create a Release of another name, and set the fleet's spec.release to it",
+				in.Cluster.Name),
 		},
 	}
 }
 
 func unreachable(cp fleet.ControlPlane) fleet.Reason {
-	return fleet.Reason{Code: fleet.Unreachable, Message: "control plane: " + cp.Message}
+	return fleet.Reason{Code: fleet.Unreachable, Message: "control plane: " + cp.Message, Fix: cp.Fix}
 }
 
 // token names one change of this upgrade's pass.

@@ -284,7 +284,7 @@ func TestPreflightIsClosed(t *testing.T) {
 			situation: situation{from: "v1.36.3", controlPlane: "v1.37.2", memory: passed("1h")},
 			want: `Bake v1.37.2
 				Baking: control plane is at v1.37.2; nodes follow at 22:05:00 UTC
-				again in 5m0s`,
+				again in 15s`,
 		},
 		{
 			name:      "and where the version is not known, nothing is",
@@ -307,7 +307,7 @@ func TestBake(t *testing.T) {
 			situation: situation{from: "v1.36.3", controlPlane: "v1.37.2", memory: "v1.37.2 ControlPlane 9m"},
 			want: `Bake v1.37.2
 				Baking: control plane is at v1.37.2; nodes follow at 22:05:00 UTC
-				again in 5m0s`,
+				again in 15s`,
 		},
 		{
 			name: "lasts", situation: at("4m59s"),
@@ -319,6 +319,15 @@ func TestBake(t *testing.T) {
 			name: "does not go back where the API server falls silent",
 			situation: situation{
 				from: "v1.36.3", controlPlane: "unknown", silent: "connection refused", memory: changed + "\n v1.37.2 Bake 6m",
+			},
+			want: `Bake v1.37.2
+				Unhealthy: control plane is not ready: connection refused
+				again in 2s`,
+		},
+		{
+			name: "tells at once that the cluster is not healthy",
+			situation: situation{
+				from: "v1.36.3", controlPlane: "v1.37.2", silent: "connection refused", memory: changed + "\n v1.37.2 Bake 1m",
 			},
 			want: `Bake v1.37.2
 				Unhealthy: control plane is not ready: connection refused

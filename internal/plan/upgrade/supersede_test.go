@@ -97,26 +97,41 @@ func TestSuperseded(t *testing.T) {
 			situation: at(situation{memory: "v1.37.2 Nodes 2m", controlPlane: "v1.37.2", nodes: "v1.36.3 v1.36.3^", rolledBy: fleet.ByNobody}),
 			want: `Nodes v1.37.2
 				FleetMovedOn: fleet main wants release 2026.12 now
-				again in 2s`,
+				again in 30s`,
 		},
 		{
 			name:      "nothing in hand: one more look, for it may not have shown yet",
 			situation: at(situation{memory: "v1.37.2 Nodes 2m", controlPlane: "v1.37.2"}),
 			want: `Nodes v1.37.2
 				FleetMovedOn: fleet main wants release 2026.12 now
+				again in 30s`,
+		},
+		{
+			name:      "what had not shown is brought to its end, too",
+			situation: at(situation{memory: "v1.37.2 Nodes 2m 2s", controlPlane: "v1.37.2", nodes: "v1.36.3 v1.36.3~"}),
+			want: `Nodes v1.37.2
+				add node to pool a for i-a
+				NodeReplacing: replacing nodes of pool a: 1 of 2 left
 				again in 2s`,
 		},
 		{
-			name:      "a cordon that had not shown is taken back",
-			situation: at(situation{memory: "v1.37.2 Nodes 2m 2s", controlPlane: "v1.37.2", nodes: "v1.36.3 v1.36.3~"}),
+			name:      "a cordon that shows long after is taken back",
+			situation: at(situation{memory: "v1.37.2 Nodes 2m 30s", controlPlane: "v1.37.2", nodes: "v1.36.3 v1.36.3~"}),
 			want: `Nodes unknown
 				restore node b
 				FleetMovedOn: fleet main wants release 2026.12 now
 				again in 2s`,
 		},
 		{
+			name:      "a moment later it may not have shown yet",
+			situation: at(situation{memory: "v1.37.2 Nodes 2m 29s", controlPlane: "v1.37.2"}),
+			want: `Nodes v1.37.2
+				FleetMovedOn: fleet main wants release 2026.12 now
+				again in 1s`,
+		},
+		{
 			name:      "then it is the end",
-			situation: at(situation{memory: "v1.37.2 Nodes 2m 2s", controlPlane: "v1.37.2"}),
+			situation: at(situation{memory: "v1.37.2 Nodes 2m 30s", controlPlane: "v1.37.2"}),
 			want:      end,
 		},
 		{

@@ -41,8 +41,9 @@ type situation struct {
 	refused    bool
 	// What people want: an end, or that it waits.
 	aborted, withdrawn, frozen, halted bool
-	// stuck is a node with a pod that nothing would make anew.
+	// stuck is a node with a pod that nothing would make anew, cordoned for so long.
 	stuck    string
+	stuckFor time.Duration
 	rolledBy fleet.RolledBy
 	// settle and bake are 30s and 5m.
 	settle, bake time.Duration
@@ -140,6 +141,7 @@ func (s situation) cluster() fleet.Cluster {
 		}
 		node.Version = version(strings.TrimRight(text, "!~^"))
 		if name == s.stuck {
+			node.CordonedAt = now.Add(-s.stuckFor)
 			node.Pods = []fleet.Pod{{Namespace: "shop", Name: "lonely", UID: "uid-of-lonely", Owner: fleet.OwnedByNobody}}
 		}
 		if pool.Template.Less(node.Version) {

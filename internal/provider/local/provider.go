@@ -53,11 +53,11 @@ func (p *Provider) Observe(ctx context.Context, ref provider.Ref) (provider.Obse
 	if err := call(ctx, f, "GET", "/v1/status", nil, &status); err != nil {
 		return provider.Observation{}, err
 	}
-	return p.observation(status), nil
+	return p.observation(ref.Name, status), nil
 }
 
-func (p *Provider) observation(s memberStatus) provider.Observation {
-	o := provider.Observation{UID: s.UID, At: s.At, ControlPlane: observeControlPlane(s)}
+func (p *Provider) observation(name string, s memberStatus) provider.Observation {
+	o := provider.Observation{UID: s.UID, At: s.At, ControlPlane: observeControlPlane(name, s)}
 	for _, pool := range s.Pools {
 		o.Pools = append(o.Pools, observePool(pool, s.Machines))
 	}
@@ -74,20 +74,28 @@ func (p *Provider) observation(s memberStatus) provider.Observation {
 
 // observeControlPlane believes the API server about its version, not the record
 // of what was asked for.
-func observeControlPlane(s memberStatus) provider.ControlPlane {
+func observeControlPlane(name string, s memberStatus) provider.ControlPlane {
 	served := version(s.Served)
 	c := provider.ControlPlane{Oldest: served, Newest: served, Ready: true}
 	for _, part := range s.ControlPlane.Parts {
-		if part.Part == controlplane.Kwok || part.Healthy {
+		if part.Part == controlplane.Kwok || (part.Healthy && !part.Shaky) {
 			continue // kwok is of the nodes: theirs tell when it fails
 		}
 		c.Ready, c.Message = false, fmt.Sprintf("%s: %s", part.Part, part.Message)
+		if part.Shaky {
+			c.Fix = mend(name, part.Part)
+		}
 		return c
 	}
 	if served.IsZero() {
 		c.Ready, c.Message = false, "kube-apiserver does not tell its version"
 	}
 	return c
+}
+
+// mend is what a person can do about a part that does not stay up.
+func mend(name string, part controlplane.Part) string {
+	return fmt.Sprintf("find the cause in its log: refit local logs %s %s; where the program is at fault, put a good one in its place: refit kube import FILE; the part is started again by itself", name, part)
 }
 
 func observePool(p pool, machines []machine) provider.Pool {

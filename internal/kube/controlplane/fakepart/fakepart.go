@@ -28,11 +28,24 @@ import (
 )
 
 // Versions that do not behave: the API server of one ends at once, that of the
-// other is never ready.
+// next is never ready, and that of the last is Ready and ends after a ShortLife,
+// for as long as Mend was not called.
 const (
-	ExitsAtOnce = "v1.36.98"
-	NeverReady  = "v1.36.99"
+	ExitsAtOnce    = "v1.36.98"
+	NeverReady     = "v1.36.99"
+	DiesAfterReady = "v1.36.96"
 )
+
+// ShortLife is long enough for everything else to follow.
+const ShortLife = 2 * time.Second
+
+// mended lies beside the commands of a version that behaves from now on.
+const mended = "mended"
+
+// Mend makes a version in a folder that Install returned behave.
+func Mend(folder string) error {
+	return os.WriteFile(filepath.Join(folder, mended), nil, 0o600)
+}
 
 // Snapshot is what a fake etcd holds.
 const Snapshot = "all that etcd holds"
@@ -108,7 +121,19 @@ func playAPIServer(ctx context.Context, version string, args map[string]string) 
 	case ExitsAtOnce:
 		return errors.New("unknown flag: --that-was-removed")
 	case NeverReady:
-		return serveTLS(ctx, args, http.NotFoundHandler())
+		return serveTLS(ctx, args, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "[+]ping ok\n[-]kms-providers failed: reason withheld\nreadyz check failed", http.StatusInternalServerError)
+		}))
+	case DiesAfterReady:
+		if _, err := os.Stat(filepath.Join(filepath.Dir(os.Args[0]), mended)); err == nil {
+			break
+		}
+		short, cancel := context.WithTimeout(ctx, ShortLife)
+		defer cancel()
+		if err := serveTLS(short, args, newNodeAPI(version)); err != nil || ctx.Err() != nil {
+			return err
+		}
+		return errors.New("out of luck")
 	}
 	// The real one ends as well when etcd is not there.
 	conn, err := socket.Dial(ctx, strings.TrimPrefix(args["etcd-servers"], "unix://"))

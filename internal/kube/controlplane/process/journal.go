@@ -104,6 +104,16 @@ func (j *Journal) LastStart(part string) (Entry, bool) {
 	return j.last(func(e Entry) bool { return e.Event == Started && e.Part == part })
 }
 
+// Start is the line that tells the start of the process; false if there is none.
+func (j *Journal) Start(id ID) (Entry, bool) {
+	return j.last(func(e Entry) bool { return e.Event == Started && e.ID == id })
+}
+
+// LastEnd is the newest end of a part; false if there was none.
+func (j *Journal) LastEnd(part string) (Entry, bool) {
+	return j.last(func(e Entry) bool { return e.Event == Ended && e.Part == part })
+}
+
 // End is the line that tells the end of the process; false if there is none.
 func (j *Journal) End(id ID) (Entry, bool) {
 	return j.last(func(e Entry) bool { return e.Event == Ended && e.ID == id })

@@ -48,8 +48,19 @@ func TestJournalRemembers(t *testing.T) {
 			if _, ok := j.End(last.ID); ok {
 				t.Error("the end of a running process is known")
 			}
-			if _, ok := j.End(entry(Ended, "etcd", 1).ID); !ok {
+			ended, ok := j.LastEnd("etcd")
+			if diff := cmp.Diff(entry(Ended, "etcd", 1), ended); !ok || diff != "" {
+				t.Errorf("LastEnd (-want +got):\n%s", diff)
+			}
+			if _, ok := j.End(ended.ID); !ok {
 				t.Error("the end of the first process is not known")
+			}
+			started, ok := j.Start(ended.ID)
+			if diff := cmp.Diff(entry(Started, "etcd", 1), started); !ok || diff != "" {
+				t.Errorf("Start (-want +got):\n%s", diff)
+			}
+			if _, ok := j.LastEnd("kwok"); ok {
+				t.Error("the end of a part that never ended is known")
 			}
 		})
 	}
