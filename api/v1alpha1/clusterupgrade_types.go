@@ -54,6 +54,13 @@ type ClusterUpgradeSpec struct {
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	Revision int64 `json:"revision"`
+	// hub that made it, by its UID: a hub that was restored from a backup is
+	// another one, and only watches until a person says that it takes the
+	// first one's place.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	Hub string `json:"hub"`
 	// wave that the member was in when the upgrade began.
 	// +required
 	// +kubebuilder:validation:MinLength=1

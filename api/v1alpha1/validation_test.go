@@ -43,7 +43,7 @@ spec: {selector: {}, release: "2026.11"}
 apiVersion: refit.dev/v1alpha1
 kind: ClusterUpgrade
 metadata: {name: payments-eu-1.1, namespace: refit}
-spec: {member: payments-eu-1, release: {name: "2026.11", hash: abc}, fleet: main, fleetUID: u1, revision: 1, wave: all}
+spec: {member: payments-eu-1, release: {name: "2026.11", hash: abc}, fleet: main, fleetUID: u1, revision: 1, wave: all, hub: h1}
 `
 	everyOperator = `
 matchLabels: {env: prod}
@@ -208,6 +208,8 @@ func TestAdmission(t *testing.T) {
 		{"an upgrade that ends for no reason", goodUpgrade, "spec.end", "Abort", "end and endReason go together: say why"},
 		{"an upgrade with a reason to end", goodUpgrade, "spec.endReason", "wrong night", "end and endReason go together: say why"},
 		{"an upgrade with two lines of reason", goodUpgrade, "spec.endReason", `"a\nb"`, "endReason is one line that says why"},
+		{"an upgrade of no hub", goodUpgrade, "spec.hub", `""`, "should be at least 1 chars long"},
+		{"an upgrade without a hub", goodUpgrade, "spec", "{member: payments-eu-1, release: {name: x, hash: abc}, fleet: main, fleetUID: u1, revision: 1, wave: all}", "spec.hub: Required value"},
 
 		{"a freeze", goodFreeze, "", "", ""},
 		{"a freeze of everything, for ever", goodFreeze, "spec", "{reason: x}", ""},
@@ -231,14 +233,22 @@ func TestAdmission(t *testing.T) {
 
 		{"an approval to start again", goodApproval, "", "", ""},
 		{"an approval to go on", goodApproval, "spec", "{fleet: main, revision: 7, subject: Resume, reason: x}", ""},
-		{"an approval without a fleet", goodApproval, "spec", "{revision: 1, subject: Resume, reason: x}", "spec.fleet: Required value"},
+		{"an approval without a fleet", goodApproval, "spec", "{revision: 1, subject: Resume, reason: x}", "name the fleet that it is about in fleet"},
 		{"an approval of a nameless fleet", goodApproval, "spec.fleet", `""`, "should be at least 1 chars long"},
-		{"an approval without a revision", goodApproval, "spec", "{fleet: main, subject: Resume, reason: x}", "spec.revision: Required value"},
+		{"an approval without a revision", goodApproval, "spec", "{fleet: main, subject: Resume, reason: x}", "name the fleet's revision that it is about in revision"},
 		{"an approval of revision 0", goodApproval, "spec.revision", "0", "greater than or equal to 1"},
 		{"an approval without a subject", goodApproval, "spec", "{fleet: main, revision: 1, reason: x}", "spec.subject: Required value"},
-		{"an approval of something else", goodApproval, "spec.subject", "Wave", `supported values: "Resume", "Retry"`},
+		{"an approval of something else", goodApproval, "spec.subject", "Wave", `supported values: "Resume", "Retry", "TakeOver"`},
 		{"an approval to start nobody again", goodApproval, "spec", "{fleet: main, revision: 1, subject: Retry, reason: x}", "Retry is of one member: name it in name"},
 		{"an approval for one member to go on", goodApproval, "spec.subject", "Resume", "Resume is of the whole fleet: leave name out, or use subject: Retry for one member"},
+		{"an approval to take over", goodApproval, "spec", "{subject: TakeOver, hub: h2, name: h1, reason: x}", ""},
+		{"a take-over by nobody", goodApproval, "spec", "{subject: TakeOver, name: h1, reason: x}", "TakeOver is of this hub: name its UID in hub; others have no hub"},
+		{"a hub's approval to go on", goodApproval, "spec", "{fleet: main, revision: 7, subject: Resume, hub: h2, reason: x}", "TakeOver is of this hub: name its UID in hub; others have no hub"},
+		{"a take-over from nobody", goodApproval, "spec", "{subject: TakeOver, hub: h2, reason: x}", "TakeOver is from another hub, for good: name its UID in name"},
+		{"a take-over of a fleet", goodApproval, "spec", "{subject: TakeOver, hub: h2, name: h1, fleet: main, reason: x}", "leave out fleet, revision and until"},
+		{"a take-over of a revision", goodApproval, "spec", "{subject: TakeOver, hub: h2, name: h1, revision: 1, reason: x}", "leave out fleet, revision and until"},
+		{"a take-over for a while", goodApproval, "spec", `{subject: TakeOver, hub: h2, name: h1, until: "2027-01-04T08:00:00Z", reason: x}`, "leave out fleet, revision and until"},
+		{"a take-over by a hub of no name", goodApproval, "spec", `{subject: TakeOver, hub: "", name: h1, reason: x}`, "should be at least 1 chars long"},
 		{"an approval without a reason", goodApproval, "spec", "{fleet: main, revision: 1, subject: Resume}", "spec.reason: Required value"},
 		{"an approval with a blank reason", goodApproval, "spec.reason", `" "`, "reason is one line that says why"},
 		{"an approval with two lines of reason", goodApproval, "spec.reason", `"a\nb"`, "reason is one line that says why"},

@@ -34,13 +34,18 @@ const (
 	Refused Result = "Refused"
 	// Outdated: the world has changed since the plan; plan again.
 	Outdated Result = "Outdated"
+	// NotClaimed: the member says that somebody else changes it, or nobody;
+	// nothing was done, and nothing more may be.
+	NotClaimed Result = "NotClaimed"
 )
 
-// Do carries out one action on one cluster. Its errors are faults: see
-// provider.AsFault.
-func (a *Actor) Do(ctx context.Context, cluster provider.Cluster, action plan.Action) (Result, error) {
-	result, err := a.do(ctx, cluster, action)
+// Do carries out one action on one cluster, on behalf of who has claimed it. Its
+// errors are faults: see provider.AsFault.
+func (a *Actor) Do(ctx context.Context, cluster provider.Cluster, as fleet.Holder, action plan.Action) (Result, error) {
+	result, err := a.do(ctx, cluster, as, action)
 	switch {
+	case errors.Is(err, member.ErrNotClaimed):
+		return NotClaimed, nil
 	case errors.Is(err, member.ErrRefusedByBudget):
 		return Refused, nil
 	case errors.Is(err, member.ErrChanged):
@@ -51,7 +56,28 @@ func (a *Actor) Do(ctx context.Context, cluster provider.Cluster, action plan.Ac
 	return result, nil
 }
 
-func (a *Actor) do(ctx context.Context, cluster provider.Cluster, action plan.Action) (Result, error) {
+// do asks the member, right before each change of it, whether it is still the
+// holder's to change.
+func (a *Actor) do(ctx context.Context, cluster provider.Cluster, as fleet.Holder, action plan.Action) (Result, error) {
+	client, err := a.Members.For(ctx, cluster)
+	if err != nil {
+		return "", err
+	}
+	switch act := action.(type) {
+	case plan.Claim:
+		seen := member.ClaimRef{UID: act.UID, ResourceVersion: act.ResourceVersion}
+		return Accepted, client.Claim(ctx, seen, act.Holder, act.Lasts, a.Clock.Now().UTC())
+	case plan.Release:
+		return Accepted, client.Release(ctx, member.ClaimRef{UID: act.UID, ResourceVersion: act.ResourceVersion})
+	default:
+		if err := client.Holds(ctx, as); err != nil {
+			return "", err
+		}
+		return a.change(ctx, cluster, client, action)
+	}
+}
+
+func (a *Actor) change(ctx context.Context, cluster provider.Cluster, client *member.Client, action plan.Action) (Result, error) {
 	switch act := action.(type) {
 	case plan.UpgradeControlPlane:
 		return a.ensure(ctx, cluster, provider.Change{
@@ -76,17 +102,14 @@ func (a *Actor) do(ctx context.Context, cluster provider.Cluster, action plan.Ac
 		}
 		return Accepted, nodes.RemoveNode(ctx, cluster.Ref, provider.NodeRemoval{Pool: act.Pool, Instance: act.Instance})
 	case plan.Cordon, plan.Evict, plan.Restore:
-		return a.inMember(ctx, cluster, action)
+		return a.inMember(ctx, client, action)
+	case plan.Claim, plan.Release: // are what the others wait for
 	}
 	return "", fmt.Errorf("action %T is not known", action)
 }
 
 // inMember carries out what goes to the member's own API server.
-func (a *Actor) inMember(ctx context.Context, cluster provider.Cluster, action plan.Action) (Result, error) {
-	client, err := a.Members.For(ctx, cluster)
-	if err != nil {
-		return "", err
-	}
+func (a *Actor) inMember(ctx context.Context, client *member.Client, action plan.Action) (Result, error) {
 	switch act := action.(type) {
 	case plan.Cordon:
 		return Accepted, client.Cordon(ctx,

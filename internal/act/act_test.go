@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -70,12 +71,18 @@ func (p replacing) RemoveNode(_ context.Context, ref provider.Ref, removal provi
 
 var ten = time.Date(2026, time.November, 3, 22, 0, 0, 0, time.UTC)
 
+// holder has claimed the member.
+var holder = fleet.Holder{Hub: "hub-1", Upgrade: "up-1"}
+
 const undo = `{"upgrade":"up-1","unschedulable":true}`
 
 func newRig() *rig {
 	r := &rig{}
 	r.cluster = provider.Cluster{Name: "eu-1", Provider: replacing{plain{r}}, Ref: provider.Ref{Name: "cloud-name"}}
-	kube := kubefake.NewSimpleClientset(&corev1.Node{ObjectMeta: metav1.ObjectMeta{
+	kube := kubefake.NewSimpleClientset(&coordinationv1.Lease{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "refit", UID: "uid-of-lease", ResourceVersion: "3"},
+		Spec:       coordinationv1.LeaseSpec{HolderIdentity: new("hub-1/up-1")},
+	}, &corev1.Node{ObjectMeta: metav1.ObjectMeta{
 		Name: "a-1", UID: "uid-1", ResourceVersion: "7", Annotations: map[string]string{member.UndoAnnotation: undo},
 	}})
 	kube.PrependReactor("patch", "nodes", func(action clienttesting.Action) (bool, runtime.Object, error) {
@@ -86,9 +93,31 @@ func newRig() *rig {
 		eviction := action.(clienttesting.CreateAction).GetObject().(*policyv1.Eviction)
 		return true, nil, plain{r}.note("Evict pod %s/%s, UID %s", eviction.Namespace, eviction.Name, *eviction.DeleteOptions.Preconditions.UID)
 	})
+	for _, verb := range []string{"create", "update", "delete"} {
+		kube.PrependReactor(verb, "leases", func(action clienttesting.Action) (bool, runtime.Object, error) {
+			return true, &coordinationv1.Lease{}, plain{r}.note("%s", leaseCall(action))
+		})
+	}
 	clients := &member.Clients{Dial: func(*rest.Config) (*member.Client, error) { return &member.Client{Kube: kube}, nil }}
 	r.actor = &act.Actor{Members: clients, Clock: clocktesting.NewFakePassiveClock(ten)}
 	return r
+}
+
+// leaseCall is a write of a lease in words.
+func leaseCall(action clienttesting.Action) string {
+	switch a := action.(type) {
+	case clienttesting.DeleteActionImpl:
+		only := a.DeleteOptions.Preconditions
+		return fmt.Sprintf("delete lease %s/%s, UID %s, version %s", a.Namespace, a.Name, *only.UID, *only.ResourceVersion)
+	case clienttesting.CreateActionImpl:
+		lease := a.Object.(*coordinationv1.Lease)
+		return fmt.Sprintf("create lease %s/%s for %s", a.Namespace, lease.Name, *lease.Spec.HolderIdentity)
+	case clienttesting.UpdateActionImpl:
+		lease := a.Object.(*coordinationv1.Lease)
+		return fmt.Sprintf("update lease %s/%s, UID %s, version %s: %s for %ds from %s", a.Namespace, lease.Name, lease.UID, lease.ResourceVersion,
+			*lease.Spec.HolderIdentity, *lease.Spec.LeaseDurationSeconds, lease.Spec.RenewTime.UTC().Format(time.TimeOnly))
+	}
+	return fmt.Sprintf("%T", action)
 }
 
 // actions are one of each, with the call that each becomes.
@@ -130,6 +159,18 @@ func actions() []struct {
 			plan.Restore{Node: "a-1", UID: "uid-1", Upgrade: "up-1"},
 			`Patch node a-1: {"metadata":{"uid":"uid-1","resourceVersion":"7","annotations":{"refit.dev/undo":null}},"spec":{"unschedulable":true}}`,
 		},
+		{
+			plan.Claim{Holder: fleet.Holder{Hub: "hub-2", Upgrade: "up-2"}, Lasts: 5 * time.Minute},
+			"create lease kube-system/refit for hub-2/up-2",
+		},
+		{
+			plan.Claim{Holder: holder, Lasts: 5 * time.Minute, UID: "uid-of-lease", ResourceVersion: "3"},
+			"update lease kube-system/refit, UID uid-of-lease, version 3: hub-1/up-1 for 300s from 22:00:00",
+		},
+		{
+			plan.Release{Holder: holder, UID: "uid-of-lease", ResourceVersion: "3"},
+			"delete lease kube-system/refit, UID uid-of-lease, version 3",
+		},
 	}
 }
 
@@ -137,7 +178,7 @@ func TestEachActionIsOneCall(t *testing.T) {
 	for _, c := range actions() {
 		t.Run(c.action.String(), func(t *testing.T) {
 			r := newRig()
-			result, err := r.actor.Do(t.Context(), r.cluster, c.action)
+			result, err := r.actor.Do(t.Context(), r.cluster, holder, c.action)
 			if err != nil || result != act.Accepted {
 				t.Errorf("came to %q, %v", result, err)
 			}
@@ -160,7 +201,7 @@ func TestErrorsAreOfTheAction(t *testing.T) {
 			t.Run(fmt.Sprint(c.action, ": ", answer), func(t *testing.T) {
 				r := newRig()
 				r.answer = answer
-				result, err := r.actor.Do(t.Context(), r.cluster, c.action)
+				result, err := r.actor.Do(t.Context(), r.cluster, holder, c.action)
 				if result != "" || err == nil || !errors.Is(err, answer) {
 					t.Fatalf("came to %q, %v; want %v", result, err, answer)
 				}
@@ -183,6 +224,8 @@ func TestAnswersThatAreNoErrors(t *testing.T) {
 	cordon := plan.Cordon{Node: "a-1", UID: "uid-1", ResourceVersion: "7", Upgrade: "up-1"}
 	restore := plan.Restore{Node: "a-1", UID: "uid-1", Upgrade: "up-1"}
 	evict := plan.Evict{Namespace: "shop", Pod: "web-1", UID: "uid-web-1"}
+	leases := schema.GroupResource{Group: "coordination.k8s.io", Resource: "leases"}
+	claim, release := plan.Claim{Holder: holder}, plan.Release{UID: "uid-of-lease", ResourceVersion: "3"}
 	for _, c := range []struct {
 		action plan.Action
 		answer error
@@ -193,11 +236,13 @@ func TestAnswersThatAreNoErrors(t *testing.T) {
 		{cordon, apierrors.NewConflict(nodes, "a-1", errors.New("modified")), act.Outdated},
 		{cordon, apierrors.NewNotFound(nodes, "a-1"), act.Outdated},
 		{restore, apierrors.NewConflict(nodes, "a-1", errors.New("modified")), act.Outdated},
+		{claim, apierrors.NewAlreadyExists(leases, "refit"), act.Outdated},
+		{release, apierrors.NewConflict(leases, "refit", errors.New("modified")), act.Outdated},
 	} {
 		t.Run(fmt.Sprint(c.action, ": ", c.answer), func(t *testing.T) {
 			r := newRig()
 			r.answer = c.answer
-			result, err := r.actor.Do(t.Context(), r.cluster, c.action)
+			result, err := r.actor.Do(t.Context(), r.cluster, holder, c.action)
 			if err != nil || result != c.want {
 				t.Errorf("came to %q, %v; want %q", result, err, c.want)
 			}
@@ -208,7 +253,7 @@ func TestAnswersThatAreNoErrors(t *testing.T) {
 // A restore of what is not ours changes nothing, and is done.
 func TestRestoreOfAnothers(t *testing.T) {
 	r := newRig()
-	result, err := r.actor.Do(t.Context(), r.cluster, plan.Restore{Node: "a-1", UID: "uid-1", Upgrade: "up-2"})
+	result, err := r.actor.Do(t.Context(), r.cluster, holder, plan.Restore{Node: "a-1", UID: "uid-1", Upgrade: "up-2"})
 	if err != nil || result != act.Accepted || len(r.asked) > 0 {
 		t.Errorf("came to %q, %v, calls %v", result, err, r.asked)
 	}
@@ -219,7 +264,7 @@ func TestProviderWithoutNodes(t *testing.T) {
 	for _, action := range []plan.Action{plan.AddNode{Pool: "a"}, plan.RemoveNode{Pool: "a", Node: "a-1"}} {
 		r := newRig()
 		r.cluster.Provider = plain{r}
-		_, err := r.actor.Do(t.Context(), r.cluster, action)
+		_, err := r.actor.Do(t.Context(), r.cluster, holder, action)
 		if fault := provider.AsFault(err); fault.Class != provider.Stop || fault.Code != provider.CodeInvalid || len(r.asked) > 0 {
 			t.Errorf("%s: came to %v, calls %v", action, err, r.asked)
 		}
@@ -230,9 +275,28 @@ func TestProviderWithoutNodes(t *testing.T) {
 func TestMemberWithoutClient(t *testing.T) {
 	r := newRig()
 	r.actor.Members.Dial = func(*rest.Config) (*member.Client, error) { return nil, errors.New("no certificate") }
-	_, err := r.actor.Do(t.Context(), r.cluster, plan.Evict{Namespace: "shop", Pod: "web-1", UID: "uid-web-1", Node: "a-1"})
+	_, err := r.actor.Do(t.Context(), r.cluster, holder, plan.Evict{Namespace: "shop", Pod: "web-1", UID: "uid-web-1", Node: "a-1"})
 	const want = "eu-1: evict pod shop/web-1 from a-1: connect to eu-1: no certificate"
 	if err == nil || err.Error() != want || provider.AsFault(err).Class != provider.Retry {
 		t.Errorf("error is %v, want %s", err, want)
+	}
+}
+
+// Once the member says that somebody else changes it, or nobody, nothing is done
+// to it: it is asked right before each change. Claims themselves are guarded by
+// what was seen of them.
+func TestNothingWithoutTheClaim(t *testing.T) {
+	for _, c := range actions() {
+		_, claims := c.action.(plan.Claim)
+		if _, releases := c.action.(plan.Release); claims || releases {
+			continue
+		}
+		for _, as := range []fleet.Holder{{Hub: "hub-2", Upgrade: "up-1"}, {Hub: "hub-1", Upgrade: "up-2"}, {}} {
+			r := newRig()
+			result, err := r.actor.Do(t.Context(), r.cluster, as, c.action)
+			if err != nil || result != act.NotClaimed || len(r.asked) > 0 {
+				t.Errorf("%s for %v: came to %q, %v, calls %v; want NotClaimed and none", c.action, as, result, err, r.asked)
+			}
+		}
 	}
 }

@@ -70,7 +70,8 @@ func up(ctx context.Context, options cli.UpOptions, ready func(*rest.Config)) (e
 	log := slog.New(slog.NewJSONHandler(logFile, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	ctrl.SetLogger(logr.FromSlogHandler(log.Handler())) // before the first client: it would complain on the terminal
 
-	if err := prepare(ctx, target.config, options.Namespace); err != nil {
+	uid, err := prepare(ctx, target, options.Namespace)
+	if err != nil {
 		return err
 	}
 	members, err := cli.LocalMembers(options.DataDir, io.Discard)
@@ -87,7 +88,7 @@ func up(ctx context.Context, options cli.UpOptions, ready func(*rest.Config)) (e
 	go start(ctx, members, log)
 	go keep(ctx, members, registry, log)
 
-	manager, err := newManager(target.config, options, log)
+	manager, err := newManager(target.config, options, uid, log)
 	if err != nil {
 		return err
 	}
@@ -107,8 +108,10 @@ func up(ctx context.Context, options cli.UpOptions, ready func(*rest.Config)) (e
 type hubTarget struct {
 	config     *rest.Config
 	kubeconfig string
-	done       <-chan struct{}
-	stop       func() error
+	// uid is the embedded hub's own; a management cluster keeps one.
+	uid  string
+	done <-chan struct{}
+	stop func() error
 }
 
 // openHub starts the embedded hub, or connects to a management cluster.
@@ -131,7 +134,7 @@ func openHub(ctx context.Context, options cli.UpOptions) (hubTarget, error) {
 	if err != nil {
 		return hubTarget{}, err
 	}
-	return hubTarget{config: h.Config(), kubeconfig: h.Kubeconfig(), done: h.Done(), stop: h.Stop}, nil
+	return hubTarget{config: h.Config(), kubeconfig: h.Kubeconfig(), uid: h.UID(), done: h.Done(), stop: h.Stop}, nil
 }
 
 // openLog is the log of the loops, one file that every start begins anew.
@@ -147,8 +150,24 @@ func openLog(dataDir string) (*os.File, error) {
 	return file, nil
 }
 
-// prepare installs the kinds and their policies, and makes the namespace.
-func prepare(ctx context.Context, config *rest.Config, namespace string) error {
+// prepare installs the kinds and their policies, makes the namespace, and finds
+// out the hub's UID.
+func prepare(ctx context.Context, target hubTarget, namespace string) (string, error) {
+	if err := install(ctx, target.config); err != nil {
+		return "", err
+	}
+	c, err := newClient(target.config)
+	if err != nil {
+		return "", err
+	}
+	err = c.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return "", fmt.Errorf("create namespace %s: %w", namespace, err)
+	}
+	return identify(ctx, c, namespace, target.uid)
+}
+
+func install(ctx context.Context, config *rest.Config) error {
 	crds, err := chart.CRDs()
 	if err != nil {
 		return err
@@ -160,18 +179,7 @@ func prepare(ctx context.Context, config *rest.Config, namespace string) error {
 	if err != nil {
 		return err
 	}
-	if err := hub.InstallPolicies(ctx, config, policies); err != nil {
-		return err
-	}
-	c, err := newClient(config)
-	if err != nil {
-		return err
-	}
-	err = c.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
-	if err != nil && !apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("create namespace %s: %w", namespace, err)
-	}
-	return nil
+	return hub.InstallPolicies(ctx, config, policies)
 }
 
 // start starts the local members. The hub does not wait for them: one may be
@@ -199,8 +207,8 @@ func keep(ctx context.Context, members local.Members, registry *registry, log *s
 	}
 }
 
-// newManager wires the three loops.
-func newManager(config *rest.Config, options cli.UpOptions, log *slog.Logger) (ctrl.Manager, error) {
+// newManager wires the three loops of the hub of a UID.
+func newManager(config *rest.Config, options cli.UpOptions, uid string, log *slog.Logger) (ctrl.Manager, error) {
 	scheme, err := newScheme()
 	if err != nil {
 		return nil, err
@@ -230,11 +238,14 @@ func newManager(config *rest.Config, options cli.UpOptions, log *slog.Logger) (c
 		Workers: workers,
 		Fleets: &control.Fleets{
 			Client: manager.GetClient(), Reader: manager.GetAPIReader(), Clock: clock.RealClock{},
-			Namespace: options.Namespace, Log: log.With("loop", "fleets"),
+			Namespace: options.Namespace, Hub: uid, Log: log.With("loop", "fleets"),
+			Skew: func(ctx context.Context) (time.Duration, error) {
+				return observe.ClockSkew(ctx, manager.GetConfig(), clock.RealClock{})
+			},
 		},
 		Upgrades: &control.Upgrades{
 			Client: manager.GetClient(), Reader: manager.GetAPIReader(), Clock: clock.RealClock{},
-			Clusters: clusters, Actor: &act.Actor{Members: clients, Clock: clock.RealClock{}},
+			Clusters: clusters, Actor: &act.Actor{Members: clients, Clock: clock.RealClock{}}, Hub: uid,
 			Watch: &control.Watches{Members: clients, Log: log.With("loop", "upgrades")}, Log: log.With("loop", "upgrades"),
 		},
 		Members: &control.Members{

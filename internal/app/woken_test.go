@@ -37,6 +37,9 @@ const namespace = "refit"
 // detector, and the loops are to be tested with it.
 func TestFleetsAreWoken(t *testing.T) {
 	config := startHub(t)
+	if skew, err := observe.ClockSkew(t.Context(), config, clock.RealClock{}); err != nil || skew.Abs() > 5*time.Second {
+		t.Errorf("the clock of a hub in this very process is %s off, %v", skew, err)
+	}
 	c := runFleets(t, config)
 	create := func(object client.Object) {
 		t.Helper()
@@ -168,7 +171,8 @@ func runFleets(t *testing.T, config *rest.Config) client.Client {
 	loops := control.Loops{
 		Workers: 1,
 		Fleets: &control.Fleets{
-			Client: manager.GetClient(), Reader: manager.GetAPIReader(), Clock: clock.RealClock{}, Namespace: namespace, Log: log,
+			Client: manager.GetClient(), Reader: manager.GetAPIReader(), Clock: clock.RealClock{}, Namespace: namespace, Hub: "uid-of-hub", Log: log,
+			Skew: func(ctx context.Context) (time.Duration, error) { return observe.ClockSkew(ctx, config, clock.RealClock{}) },
 		},
 		Upgrades: &control.Upgrades{Client: blind, Reader: blind, Clusters: clusters, Clock: clock.RealClock{}, Watch: &control.Watches{Log: log}, Log: log},
 		Members:  &control.Members{Client: blind, Reader: blind, Clusters: clusters, Clock: clock.RealClock{}, Log: log},

@@ -108,6 +108,7 @@ func badValues(folder string) []badValue {
 		{"forget --reason", []string{"forget", "one"}, `--reason is missing: say why, for whoever asks later, as --reason "holidays"`},
 		{"retry --reason", []string{"retry", "one"}, `--reason is missing: say why, for whoever asks later, as --reason "holidays"`},
 		{"retry --until", []string{"retry", "one", "--reason", "x", "--until", "08:00"}, `--until "08:00": is neither a time nor a duration; write it as 2026-12-31T08:00:00Z or 36h, or leave it out`},
+		{"takeover --reason", []string{"takeover", "uid-1"}, `--reason is missing: say why, for whoever asks later, as --reason "holidays"`},
 		{"kube get --base-url", []string{"kube", "get", "v1.36.3", "--base-url="}, `--base-url: base URL "": write it like https://mirror.example/release`},
 		{"kube export --output", []string{"kube", "export", "v1.36.3", "--output="}, "-o: name the file to write, like: -o refit-kube.tar.gz"},
 	}
@@ -194,6 +195,7 @@ func TestEveryCommandRefusesArguments(t *testing.T) {
 		{[]string{"retry", "one", "two", "--reason", "x"}, `refit retry wants exactly one MEMBER, not 2; see "refit status"`},
 		{[]string{"abort", "--reason", "x"}, `refit abort wants exactly one MEMBER, not 0; see "refit status"`},
 		{[]string{"forget", "one", "two", "--reason", "x"}, `refit forget wants exactly one MEMBER, not 2; see "refit status"`},
+		{[]string{"takeover", "--reason", "x"}, `refit takeover wants exactly one HUB, not 0; see "refit status"`},
 		{[]string{"why"}, `refit why wants exactly one MEMBER, not 0; see "refit status"`},
 		{[]string{"why", "one", "two"}, `refit why wants exactly one MEMBER, not 2; see "refit status"`},
 	} {

@@ -12,6 +12,7 @@ import (
 
 	"refit.dev/refit/internal/fleet"
 	"refit.dev/refit/internal/observe"
+	"refit.dev/refit/internal/plan/hold"
 	"refit.dev/refit/internal/plan/rollout"
 )
 
@@ -35,15 +36,15 @@ planner of the control loop is asked, on what the hub holds now.`,
 			if err != nil {
 				return err
 			}
-			seen, err := hub.read(cmd.Context())
+			seen, err := hub.look(cmd.Context())
 			if err != nil {
 				return err
 			}
-			if err := whatIf(&seen, fleetName, release); err != nil {
+			if err := whatIf(&seen.Hub, fleetName, release); err != nil {
 				return err
 			}
-			in := observe.Rollout(seen, time.Now())
-			printPlan(cmd.OutOrStdout(), in, rollout.Decide(in))
+			in := observe.Rollout(seen.Hub, time.Now())
+			printPlan(cmd.OutOrStdout(), in, hold.Starts(rollout.Decide(in), seen.held))
 			return nil
 		},
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/rest"
@@ -67,7 +68,7 @@ hop, control planes and nodes, and says at every moment why the rest waits.`,
 		newUpCommand(app), newDownCommand(app),
 		newLocalCommand(localHooks(root, app)), newKubeCommand(), newSuperviseCommand(),
 		newPlanCommand(), newStatusCommand(), newWhyCommand(),
-		newPauseCommand(), newSkipCommand(), newResumeCommand(), newRetryCommand(), newAbortCommand(), newForgetCommand(),
+		newPauseCommand(), newSkipCommand(), newResumeCommand(), newRetryCommand(), newAbortCommand(), newForgetCommand(), newTakeOverCommand(),
 		newDemoCommand(app), newVersionCommand(app), newUninstallCommand(app),
 	)
 	return root
@@ -121,10 +122,10 @@ func defaultDataDir() string {
 	return filepath.Join(home, ".local", "share", "refit")
 }
 
-// scheme knows Refit's kinds, and the question who one is.
+// scheme knows Refit's kinds, the questions who one is and who the hub is.
 func scheme() (*runtime.Scheme, error) {
 	s := runtime.NewScheme()
-	return s, errors.Join(v1.AddToScheme(s), authenticationv1.AddToScheme(s))
+	return s, errors.Join(v1.AddToScheme(s), authenticationv1.AddToScheme(s), corev1.AddToScheme(s))
 }
 
 // hub is a connection to the hub that the flags name.

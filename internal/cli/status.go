@@ -32,11 +32,11 @@ func newStatusCommand() *cobra.Command {
 			}
 			screen := NewScreen(cmd.OutOrStdout())
 			for {
-				seen, err := hub.read(cmd.Context())
+				seen, err := hub.look(cmd.Context())
 				if err != nil {
 					return err
 				}
-				screen.Draw(view.Of(seen, time.Now()))
+				screen.Draw(view.Held(seen.Hub, seen.held, time.Now()))
 				if !watch {
 					return nil
 				}

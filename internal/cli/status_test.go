@@ -352,7 +352,12 @@ func emptyThenFleet(t *testing.T) string {
 		w.Header().Set("Content-Type", "application/json")
 		switch r.URL.Path {
 		case "/api":
-			fmt.Fprint(w, `{"kind": "APIVersions", "versions": []}`)
+			fmt.Fprint(w, `{"kind": "APIVersions", "versions": ["v1"]}`)
+		case "/api/v1":
+			fmt.Fprint(w, `{"kind": "APIResourceList", "groupVersion": "v1", "resources": [{"name": "configmaps", "kind": "ConfigMap", "namespaced": true}]}`)
+		case "/api/v1/namespaces/refit/configmaps/refit-hub": // no loops have run yet
+			w.WriteHeader(http.StatusNotFound)
+			fmt.Fprint(w, `{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}`)
 		case "/apis":
 			fmt.Fprint(w, `{"kind": "APIGroupList", "apiVersion": "v1", "groups": [{"name": "refit.dev", "versions": [{"groupVersion": "refit.dev/v1alpha1", "version": "v1alpha1"}]}]}`)
 		case "/apis/refit.dev/v1alpha1":

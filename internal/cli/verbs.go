@@ -32,8 +32,12 @@ type verbFlags struct {
 	until  string
 }
 
-func (v *verbFlags) add(cmd *cobra.Command) {
+func (v *verbFlags) addReason(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&v.reason, "reason", "", "why, for whoever asks later (required)")
+}
+
+func (v *verbFlags) add(cmd *cobra.Command) {
+	v.addReason(cmd)
 	cmd.Flags().StringVar(&v.until, "until", "", "when it ends: a time as 2026-12-31T08:00:00Z, or a duration from now as 36h (default: when it is deleted)")
 }
 

@@ -22,13 +22,13 @@ func newWhyCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			seen, err := hub.read(cmd.Context())
+			seen, err := hub.look(cmd.Context())
 			if err != nil {
 				return err
 			}
-			why, found := view.WhyOf(seen, args[0], time.Now())
+			why, found := view.WhyOf(seen.Hub, seen.held, args[0], time.Now())
 			if !found {
-				return fmt.Errorf("no member %q in namespace %s; there are: %s", args[0], hub.namespace, memberNames(seen))
+				return fmt.Errorf("no member %q in namespace %s; there are: %s", args[0], hub.namespace, memberNames(seen.Hub))
 			}
 			out := cmd.OutOrStdout()
 			fmt.Fprint(out, why.Text(view.Style{Color: NewScreen(out).color, Now: time.Now()}))

@@ -27,6 +27,7 @@ import (
 	v1 "refit.dev/refit/api/v1alpha1"
 	"refit.dev/refit/internal/fleet"
 	"refit.dev/refit/internal/observe"
+	"refit.dev/refit/internal/plan/hold"
 	"refit.dev/refit/internal/plan/invariant"
 	"refit.dev/refit/internal/plan/rollout"
 )
@@ -34,6 +35,10 @@ import (
 // keptUpgrades is how many upgrades of a member are kept, so that the next
 // number is always known and there is a history to look at.
 const keptUpgrades = 5
+
+// lookAtClocks is how often clocks are compared that are so far apart that nobody
+// starts.
+const lookAtClocks = time.Minute
 
 // Fleets decides for all fleets of one namespace at once: limits that fleets
 // share then need no lock.
@@ -44,7 +49,11 @@ type Fleets struct {
 	Reader    client.Reader
 	Clock     clock.PassiveClock
 	Namespace string
-	Log       *slog.Logger
+	// Hub is this hub's UID.
+	Hub string
+	// Skew tells how far our clock is ahead of the hub's.
+	Skew func(context.Context) (time.Duration, error)
+	Log  *slog.Logger
 }
 
 // Reconcile plans all fleets anew.
@@ -56,17 +65,21 @@ func (f *Fleets) Reconcile(ctx context.Context) (ctrl.Result, error) {
 	}
 
 	// Decide; before anything starts, once more on what the API server itself
-	// holds, for a cache can be late.
+	// holds, for a cache can be late, and with a look at the clocks.
 	in := observe.Rollout(hub, f.Clock.Now())
-	decision := rollout.Decide(in)
+	decision := f.decide(hub, in)
 	if len(decision.Start) > 0 {
 		if hub, err = observe.ReadHub(ctx, f.Reader, f.Namespace); err != nil {
 			return ctrl.Result{}, err
 		}
 		in = observe.Rollout(hub, f.Clock.Now())
-		decision = rollout.Decide(in)
+		if in.Skew, err = f.Skew(ctx); err != nil {
+			return ctrl.Result{}, err
+		}
+		decision = f.decide(hub, in)
 	}
-	if broken := invariant.Starts(in, decision); len(broken) > 0 {
+	broken := slices.Concat(invariant.Starts(in, decision), invariant.Held(f.life(hub), decision.Start))
+	if len(broken) > 0 {
 		return ctrl.Result{}, fmt.Errorf("refused to act on a plan that must never be: %s", strings.Join(broken, "; "))
 	}
 
@@ -81,7 +94,23 @@ func (f *Fleets) Reconcile(ctx context.Context) (ctrl.Result, error) {
 			return ctrl.Result{}, err
 		}
 	}
-	return until(decision.Recheck, f.Clock.Now()), f.prune(ctx, hub)
+	next := until(decision.Recheck, f.Clock.Now())
+	if in.Skew != 0 && len(decision.Start) == 0 { // somebody may set the clocks, which wakes nobody
+		next = ctrl.Result{RequeueAfter: lookAtClocks}
+	}
+	if !hold.Why(f.life(hub)).IsZero() {
+		return next, nil // it changes nothing, not even what it remembers
+	}
+	return next, f.prune(ctx, hub)
+}
+
+// decide plans all fleets, as far as the hub itself may act.
+func (f *Fleets) decide(hub observe.Hub, in rollout.Input) rollout.Decision {
+	return hold.Starts(rollout.Decide(in), hold.Why(f.life(hub)))
+}
+
+func (f *Fleets) life(hub observe.Hub) hold.Input {
+	return observe.Hold(f.Hub, hub.Upgrades, hub.Approvals)
 }
 
 // record writes the status of every fleet and release, where it changed.
@@ -264,7 +293,7 @@ func (f *Fleets) start(ctx context.Context, start rollout.Start) error {
 		Spec: v1.ClusterUpgradeSpec{
 			Member:  start.Member,
 			Release: v1.ReleaseRef{Name: start.Release.Name, Hash: start.Release.Hash},
-			Fleet:   start.Fleet, FleetUID: start.FleetUID, Revision: start.Revision, Wave: start.Wave,
+			Fleet:   start.Fleet, FleetUID: start.FleetUID, Revision: start.Revision, Wave: start.Wave, Hub: f.Hub,
 		},
 	}
 	switch err := f.Client.Create(ctx, up); {

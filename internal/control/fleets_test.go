@@ -71,7 +71,7 @@ func (l *loops) addUpgrade(f *v1.Fleet, member string, n int, outcome string) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: fmt.Sprintf("%s.%d", member, n)},
 		Spec: v1.ClusterUpgradeSpec{
 			Member: member, Release: v1.ReleaseRef{Name: f.Spec.Release, Hash: hash2},
-			Fleet: f.Name, FleetUID: string(f.UID), Revision: 1, Wave: "all",
+			Fleet: f.Name, FleetUID: string(f.UID), Revision: 1, Wave: "all", Hub: hubUID,
 		},
 	}
 	l.add(up)
@@ -99,7 +99,7 @@ func startsWhoIsBehind(t *testing.T) {
 	f := l.fleet("main")
 	want := v1.ClusterUpgradeSpec{
 		Member: "eu-1", Release: v1.ReleaseRef{Name: "2026.11", Hash: hash2},
-		Fleet: "main", FleetUID: string(f.UID), Revision: 1, Wave: "prod",
+		Fleet: "main", FleetUID: string(f.UID), Revision: 1, Wave: "prod", Hub: hubUID,
 	}
 	if diff := cmp.Diff(want, l.upgrade("eu-1.1").Spec); diff != "" {
 		t.Errorf("upgrade (-want +got):\n%s", diff)

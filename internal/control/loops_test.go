@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -36,9 +37,14 @@ const namespace = "refit"
 
 // loops are the three loops over an in-memory hub and made-up clusters.
 type loops struct {
+	// skew is how far our clock is ahead, skewed why nobody knows.
+	skew   time.Duration
+	skewed error
 	t     *testing.T
 	clock *clocktesting.FakeClock
 	cloud *cloud
+	// claims of the members, which hubs share that share a cloud.
+	claims *claims
 	// hub is what a person has of the hub; the loops' own client is watched.
 	hub      client.Client
 	own      client.WithWatch
@@ -59,14 +65,23 @@ type loops struct {
 	last     *v1.ClusterUpgrade // that was looked at
 }
 
+// hubUID is the UID of the hub where there is one.
+const hubUID = "uid-of-hub"
+
 func newLoops(t *testing.T) *loops {
+	t.Helper()
+	return newLoopsOf(t, hubUID, clocktesting.NewFakeClock(time.Date(2026, time.November, 3, 22, 0, 0, 0, time.UTC)))
+}
+
+// newLoopsOf are the loops of a hub.
+func newLoopsOf(t *testing.T, uid string, clock *clocktesting.FakeClock) *loops {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	if err := v1.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
 	}
 	l := &loops{
-		t: t, clock: clocktesting.NewFakeClock(time.Date(2026, time.November, 3, 22, 0, 0, 0, time.UTC)),
+		t: t, clock: clock, claims: &claims{leases: map[string]*coordinationv1.Lease{}},
 		cloud: &cloud{clusters: map[string]*cluster{}}, whys: map[string]v1.Why{},
 	}
 	kinds := []client.Object{&v1.MemberCluster{}, &v1.Release{}, &v1.Fleet{}, &v1.ClusterUpgrade{}}
@@ -77,13 +92,17 @@ func newLoops(t *testing.T) *loops {
 
 	log := slog.New(slog.DiscardHandler)
 	l.clients = &member.Clients{Dial: func(config *rest.Config) (*member.Client, error) {
-		return &member.Client{Kube: newKube(l.cloud.clusters[config.Host]), Metadata: l.metadata}, nil
+		kube := l.claims.serve(config.Host, newKube(l.cloud.clusters[config.Host]))
+		return &member.Client{Kube: kube, Metadata: l.metadata}, nil
 	}}
 	clusters := &observe.Clusters{Providers: map[string]provider.Provider{"local": l.cloud}, Members: l.clients, Clock: l.clock}
-	l.fleets = &control.Fleets{Client: l.own, Reader: l.own, Clock: l.clock, Namespace: namespace, Log: log}
+	l.fleets = &control.Fleets{
+		Client: l.own, Reader: l.own, Clock: l.clock, Namespace: namespace, Hub: uid, Log: log,
+		Skew: func(context.Context) (time.Duration, error) { return l.skew, l.skewed },
+	}
 	l.upgrades = &control.Upgrades{
 		Client: l.own, Reader: l.own, Clock: l.clock, Clusters: clusters,
-		Actor: &act.Actor{Members: l.clients, Clock: l.clock}, Log: log,
+		Actor: &act.Actor{Members: l.clients, Clock: l.clock}, Hub: uid, Log: log,
 	}
 	l.members = &control.Members{Client: l.own, Reader: l.own, Clock: l.clock, Clusters: clusters, Log: log}
 	return l
@@ -216,11 +235,14 @@ func (l *loops) decide() ctrl.Result {
 }
 
 // move lets the upgrades loop look at an upgrade, and is how long it then waits.
+// Where it claimed the member in order to act, it looks once more, as it would.
 func (l *loops) move(name string) time.Duration {
 	l.t.Helper()
-	result, err := l.upgrades.Reconcile(l.t.Context(), types.NamespacedName{Namespace: namespace, Name: name})
-	if err != nil {
-		l.t.Fatal(err)
+	const atOnce = 50 * time.Millisecond
+	claimed := l.claims.serial
+	result := l.look(name)
+	if l.claims.serial > claimed && result.RequeueAfter < atOnce {
+		result = l.look(name)
 	}
 	up := &v1.ClusterUpgrade{}
 	if err := l.hub.Get(l.t.Context(), client.ObjectKey{Namespace: namespace, Name: name}, up); apierrors.IsNotFound(err) {
@@ -233,6 +255,15 @@ func (l *loops) move(name string) time.Duration {
 	}
 	l.note(up)
 	return result.RequeueAfter
+}
+
+func (l *loops) look(name string) ctrl.Result {
+	l.t.Helper()
+	result, err := l.upgrades.Reconcile(l.t.Context(), types.NamespacedName{Namespace: namespace, Name: name})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return result
 }
 
 // note keeps the timeline, and judges what holds of every reason.

@@ -123,8 +123,7 @@ func setSeen(status *v1.MemberClusterStatus, cluster fleet.Cluster) {
 				status.Nodes.Ready++
 			}
 		}
-		const kept = 64
-		if len(status.Pools) < kept {
+		if roomFor(seen, status.Pools) {
 			status.Pools = append(status.Pools, seen)
 		}
 	}
@@ -141,6 +140,7 @@ func setMemberReady(mc *v1.MemberCluster, cluster fleet.Cluster, err error, now 
 	} else if sick := cluster.Sick(); !sick.IsZero() {
 		condition.Status, condition.Reason, condition.Message = metav1.ConditionFalse, string(sick.Code), sick.Message
 	}
+	condition.Message = clip(condition.Message, conditionRoom)
 	meta.SetStatusCondition(&mc.Status.Conditions, condition)
 }
 

@@ -63,7 +63,7 @@ func text(v fleet.Version) string {
 
 func stepsOf(memory upgrade.Memory) []v1.StepStatus {
 	var steps []v1.StepStatus
-	for _, record := range memory.Records {
+	for _, record := range memory.Records[max(0, len(memory.Records)-keptSteps):] {
 		steps = append(steps, v1.StepStatus{
 			Hop: text(record.Hop), Name: string(record.Step),
 			Started: timeOf(record.Entered), Finished: timeOf(record.Finished),
@@ -94,7 +94,6 @@ func nodesOf(in upgrade.Input) v1.UpgradeNodes {
 // intentsOf are the actions that go to the provider: those that a crash could
 // lose sight of. What goes to the member is guarded by UIDs there.
 func intentsOf(actions []plan.Action, now metav1.Time) []v1.Intent {
-	const kept = 32
 	var intents []v1.Intent
 	for _, action := range actions {
 		token := ""
@@ -107,22 +106,23 @@ func intentsOf(actions []plan.Action, now metav1.Time) []v1.Intent {
 			token = a.Token
 		case plan.RemoveNode:
 			token = a.Instance
-		case plan.Cordon, plan.Evict, plan.Restore:
+		case plan.Cordon, plan.Evict, plan.Restore, plan.Claim, plan.Release:
 			continue
 		}
-		if len(intents) < kept {
-			intents = append(intents, v1.Intent{Change: action.String(), Token: token, At: now})
+		if len(intents) < keptIntents {
+			intents = append(intents, v1.Intent{Change: clip(action.String(), intentRoom), Token: token, At: now})
 		}
 	}
 	return intents
 }
 
 func findingsOf(step upgrade.Step) []v1.Finding {
-	const kept = 20
 	var findings []v1.Finding
 	for _, f := range step.Findings {
-		if len(findings) < kept {
-			findings = append(findings, v1.Finding{Check: f.Check, Message: f.Message, Evidence: f.Evidence, Fix: f.Fix})
+		if len(findings) < keptFindings {
+			findings = append(findings, v1.Finding{
+				Check: f.Check, Message: clip(f.Message, findingRoom), Evidence: clip(f.Evidence, evidenceRoom), Fix: clip(f.Fix, findingRoom),
+			})
 		}
 	}
 	return findings
@@ -146,7 +146,9 @@ func setWhy(status *v1.ClusterUpgradeStatus, reason fleet.Reason, now metav1.Tim
 }
 
 func whyOf(reason fleet.Reason, now metav1.Time) *v1.Why {
-	return &v1.Why{Code: string(reason.Code), Message: reason.Message, Object: reason.Object, Fix: reason.Fix, Since: now}
+	return &v1.Why{
+		Code: string(reason.Code), Message: clip(reason.Message, whyRoom), Object: clip(reason.Object, objectRoom), Fix: clip(reason.Fix, fixRoom), Since: now,
+	}
 }
 
 func setUpgradeConditions(up *v1.ClusterUpgrade, outcome upgrade.Outcome, reason fleet.Reason, now metav1.Time) {
@@ -168,7 +170,7 @@ func setUpgradeConditions(up *v1.ClusterUpgrade, outcome upgrade.Outcome, reason
 			status = metav1.ConditionTrue
 		}
 		meta.SetStatusCondition(&up.Status.Conditions, metav1.Condition{
-			Type: condition.kind, Status: status, Reason: string(code), Message: sentence(reason),
+			Type: condition.kind, Status: status, Reason: string(code), Message: clip(sentence(reason), conditionRoom),
 			ObservedGeneration: up.Generation, LastTransitionTime: now,
 		})
 	}
@@ -183,6 +185,6 @@ func countEviction(evictions *v1.Evictions, action plan.Action, result act.Resul
 		evictions.Accepted++
 	case act.Refused:
 		evictions.Refused++
-	case act.Outdated:
+	case act.Outdated, act.NotClaimed:
 	}
 }

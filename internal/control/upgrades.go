@@ -26,6 +26,7 @@ import (
 	"refit.dev/refit/internal/fleet"
 	"refit.dev/refit/internal/member"
 	"refit.dev/refit/internal/observe"
+	"refit.dev/refit/internal/plan/hold"
 	"refit.dev/refit/internal/plan/invariant"
 	"refit.dev/refit/internal/plan/upgrade"
 	"refit.dev/refit/internal/provider"
@@ -52,6 +53,8 @@ type Upgrades struct {
 	Clock    clock.PassiveClock
 	Clusters *observe.Clusters
 	Actor    *act.Actor
+	// Hub is the UID of the hub whose upgrades these are.
+	Hub string
 	// Watch opens a watch on the member of an upgrade in flight; nil polls.
 	Watch *Watches
 	Log   *slog.Logger
@@ -74,7 +77,7 @@ func (u *Upgrades) Reconcile(ctx context.Context, key types.NamespacedName) (ctr
 	// Observe: everything the decision needs, and nothing is changed.
 	sight, err := u.observe(ctx, up)
 	if err != nil {
-		return u.unobserved(ctx, up, err)
+		return u.unobserved(ctx, up, sight.in.Held, err)
 	}
 
 	// Plan: pure. The same input gives the same step.
@@ -120,10 +123,16 @@ type sight struct {
 }
 
 func (u *Upgrades) observe(ctx context.Context, up *v1.ClusterUpgrade) (sight, error) {
-	in := upgrade.Input{UID: string(up.UID), Memory: observe.Memory(up.Status), Refused: observe.Reason(up.Status.Refused)}
+	in := upgrade.Input{UID: string(up.UID), Hub: u.Hub, Memory: observe.Memory(up.Status), Refused: observe.Reason(up.Status.Refused)}
+	var approvals v1.ApprovalList
+	if err := u.Client.List(ctx, &approvals, client.InNamespace(up.Namespace)); err != nil {
+		return sight{in: in}, fmt.Errorf("read approvals: %w", err)
+	}
+	in.TakeOvers = observe.TakeOvers(u.Hub, approvals.Items)
+	in.Held = hold.Why(observe.Hold(u.Hub, []v1.ClusterUpgrade{*up}, approvals.Items))
 	want, err := u.wanted(ctx, up)
 	if err != nil {
-		return sight{}, err
+		return sight{in: in}, err
 	}
 	in.Superseded, in.Withdrawn, in.Halted = want.movedOn, want.withdrawn, halted(up, want.fleet)
 	in.Policy = observe.Policy(want.fleet)
@@ -137,12 +146,12 @@ func (u *Upgrades) observe(ctx context.Context, up *v1.ClusterUpgrade) (sight, e
 	mc := &v1.MemberCluster{}
 	err = u.Client.Get(ctx, client.ObjectKey{Namespace: up.Namespace, Name: up.Spec.Member}, mc)
 	if apierrors.IsNotFound(err) {
-		return sight{}, errMemberGone
+		return sight{in: in}, errMemberGone
 	} else if err != nil {
-		return sight{}, fmt.Errorf("read member %s: %w", up.Spec.Member, err)
+		return sight{in: in}, fmt.Errorf("read member %s: %w", up.Spec.Member, err)
 	}
 	if forgotten := mc.Annotations[v1.ForgetAnnotation]; forgotten != "" && !mc.DeletionTimestamp.IsZero() {
-		return sight{}, fmt.Errorf("%w: forgotten: %s", errMemberGone, forgotten)
+		return sight{in: in}, fmt.Errorf("%w: forgotten: %s", errMemberGone, forgotten)
 	}
 	if in.Superseded.IsZero() && mc.DeletionTimestamp.IsZero() && !observe.Selects(want.fleet, mc) {
 		in.Superseded = movedOn(up, "fleet %s does not select it any more", want.fleet.Name)
@@ -150,12 +159,12 @@ func (u *Upgrades) observe(ctx context.Context, up *v1.ClusterUpgrade) (sight, e
 	in.Aborted = aborted(up, mc)
 	var freezes v1.FreezeList
 	if err := u.Reader.List(ctx, &freezes, client.InNamespace(up.Namespace)); err != nil {
-		return sight{}, fmt.Errorf("read freezes: %w", err)
+		return sight{in: in}, fmt.Errorf("read freezes: %w", err)
 	}
 	in.Frozen = observe.Held(freezes.Items, up.Spec.Fleet, up.Spec.Member, u.Clock.Now())
 	cluster, err := u.Clusters.Reach(mc)
 	if err != nil {
-		return sight{}, err
+		return sight{in: in}, err
 	}
 	u.Watch.Open(ctx, client.ObjectKeyFromObject(up), cluster)
 	in.Cluster, err = u.Clusters.Cluster(ctx, cluster, member.PodsToo)
@@ -250,10 +259,13 @@ func movedOn(up *v1.ClusterUpgrade, format string, args ...any) fleet.Reason {
 	return fleet.Reason{Code: fleet.FleetMovedOn, Message: fmt.Sprintf(format, args...), Object: "fleet " + up.Spec.Fleet}
 }
 
-// unobserved records that the member cannot be seen, and looks again.
-func (u *Upgrades) unobserved(ctx context.Context, up *v1.ClusterUpgrade, cause error) (ctrl.Result, error) {
+// unobserved records that the member cannot be seen, and looks again. A hub that
+// only watches ends nothing: what is gone here may be there where it came from.
+func (u *Upgrades) unobserved(ctx context.Context, up *v1.ClusterUpgrade, held fleet.Reason, cause error) (ctrl.Result, error) {
 	reason := fleet.Reason{Code: fleet.Unreachable, Message: cause.Error(), Object: "member " + up.Spec.Member}
-	if errors.Is(cause, errMemberGone) || provider.AsFault(cause).Code == provider.CodeUnknownCluster {
+	if !held.IsZero() {
+		reason = held
+	} else if errors.Is(cause, errMemberGone) || provider.AsFault(cause).Code == provider.CodeUnknownCluster {
 		u.Watch.Close(client.ObjectKeyFromObject(up))
 		reason.Code = fleet.MemberGone
 		if err := u.end(ctx, up, upgrade.Superseded, reason); err != nil {
@@ -275,7 +287,8 @@ func (u *Upgrades) hold(ctx context.Context, up *v1.ClusterUpgrade, broken []str
 }
 
 // act carries the step's actions out, in order, and counts what became of its
-// evictions. Intents older than a minute are planned again.
+// evictions. Intents older than a minute are planned again, and once the member
+// is not claimed any more nothing else is done.
 func (u *Upgrades) act(ctx context.Context, up *v1.ClusterUpgrade, s sight, step upgrade.Step) error {
 	if len(step.Actions) == 0 {
 		return nil
@@ -286,9 +299,13 @@ func (u *Upgrades) act(ctx context.Context, up *v1.ClusterUpgrade, s sight, step
 		if u.Clock.Since(s.in.Now) > intentAge {
 			break
 		}
-		result, err := u.Actor.Do(ctx, s.cluster, action)
+		result, err := u.Actor.Do(ctx, s.cluster, fleet.Holder{Hub: s.in.Hub, Upgrade: s.in.UID}, action)
 		if err != nil {
 			faults = append(faults, err)
+			break
+		}
+		if result == act.NotClaimed {
+			u.Log.Warn("stopped: the member is not claimed any more", "upgrade", up.Name, "action", action.String())
 			break
 		}
 		countEviction(&evictions, action, result)

@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -210,4 +211,29 @@ func TestFleetsWithdraw(t *testing.T) {
 	if got := l.fleet("main").Status.Conditions[2]; got.Reason != "Withdrawn" {
 		t.Errorf("stalled for %s: %s; want Withdrawn", got.Reason, got.Message)
 	}
+}
+
+// TestFleetsCompareClocks before they start anybody: what is off, or not known,
+// starts nobody.
+func TestFleetsCompareClocks(t *testing.T) {
+	l := newLoops(t)
+	l.addRelease("2026.11", "v1.37.2")
+	l.addFleet("main", "2026.11", nil)
+	l.addMembers("v1.36.4", "eu-1")
+	l.skew = 31 * time.Second
+	if after := l.decide().RequeueAfter; after != time.Minute {
+		t.Errorf("decides again after %s, want a minute", after)
+	}
+	checkStarted(t, l)
+	if got := l.fleet("main").Status.Conditions[2]; got.Reason != "ClockSkew" || got.Status != metav1.ConditionTrue {
+		t.Errorf("stalled %s for %s: %s; want ClockSkew", got.Status, got.Reason, got.Message)
+	}
+	l.skew, l.skewed = 0, errors.New("no answer")
+	if _, err := l.fleets.Reconcile(t.Context()); !errors.Is(err, l.skewed) {
+		t.Errorf("decides: %v", err)
+	}
+	checkStarted(t, l)
+	l.skewed = nil
+	l.decide()
+	checkStarted(t, l, "eu-1.1")
 }

@@ -23,7 +23,9 @@ type Cluster struct {
 	MaxNodeSkew int
 	// PicksPatch marks a provider that chooses patches: minors are compared.
 	PicksPatch bool
-	At         time.Time
+	// Claim is who changes the cluster, as it says itself.
+	Claim Claim
+	At    time.Time
 }
 
 // ControlPlane is the range of versions among a cluster's API servers.

@@ -35,6 +35,7 @@ const (
 	Starting        Code = "Starting"        // it starts, or has, and was not looked at yet
 	Frozen          Code = "Frozen"          // a Freeze says that nothing starts
 	Skipped         Code = "Skipped"         // a Freeze leaves the member out
+	RestoredHub     Code = "RestoredHub"     // what the hub holds is of another hub's life
 )
 
 // Reasons why an upgrade that has begun waits, or what it waits for.
@@ -57,6 +58,7 @@ const (
 	PodTerminating    Code = "PodTerminating"    // evicted, and not gone yet
 	NodeCordoned      Code = "NodeCordoned"      // somebody else's cordon is in the way
 	PoolRolledByOther Code = "PoolRolledByOther" // Refit does not roll this pool
+	ClaimedElsewhere  Code = "ClaimedElsewhere"  // another hub has claimed the member
 	InvariantViolated Code = "InvariantViolated" // Refit planned what must never happen
 	ProviderFault     Code = "ProviderFault"     // the provider refused for good
 	FleetMovedOn      Code = "FleetMovedOn"      // the fleet wants another release

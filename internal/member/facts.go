@@ -24,6 +24,7 @@ type Facts struct {
 	Version fleet.Version
 	Nodes   []fleet.Node
 	Budgets []fleet.Budget
+	Claim   fleet.Claim
 }
 
 // Depth says how much to look at.
@@ -33,7 +34,7 @@ type Depth int
 const (
 	// NodesOnly is enough to tell versions and health.
 	NodesOnly Depth = iota
-	// PodsToo is what moving pods needs.
+	// PodsToo is what moving pods needs, and who may.
 	PodsToo
 )
 
@@ -63,6 +64,10 @@ func (c *Client) Observe(ctx context.Context, depth Depth) (Facts, error) {
 		calls.Go(func() (err error) {
 			budgets, err = c.Kube.PolicyV1().PodDisruptionBudgets("").List(ctx, metav1.ListOptions{})
 			return wrap("list poddisruptionbudgets", err)
+		})
+		calls.Go(func() (err error) {
+			facts.Claim, err = c.claim(ctx)
+			return err
 		})
 	}
 	if err := calls.Wait(); err != nil {

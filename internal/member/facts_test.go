@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -213,6 +214,7 @@ const (
 	nodesPath   = "/api/v1/nodes"
 	podsPath    = "/api/v1/pods"
 	budgetsPath = "/apis/policy/v1/poddisruptionbudgets"
+	leasePath   = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/refit"
 )
 
 func newSite(t *testing.T) (*site, *Client) {
@@ -235,6 +237,13 @@ func newSite(t *testing.T) (*site, *Client) {
 		podsPath: corev1.PodList{
 			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PodList"}, Items: []corev1.Pod{pod, pending},
 		},
+		leasePath: coordinationv1.Lease{
+			TypeMeta:   metav1.TypeMeta{APIVersion: "coordination.k8s.io/v1", Kind: "Lease"},
+			ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "refit", UID: "uid-lease", ResourceVersion: "8"},
+			Spec: coordinationv1.LeaseSpec{
+				HolderIdentity: new("hub-1/up-1"), LeaseDurationSeconds: new(int32(300)), RenewTime: new(metav1.NewMicroTime(ten)),
+			},
+		},
 		budgetsPath: policyv1.PodDisruptionBudgetList{
 			TypeMeta: metav1.TypeMeta{APIVersion: "policy/v1", Kind: "PodDisruptionBudgetList"},
 			Items:    []policyv1.PodDisruptionBudget{budget("shop", "web", &metav1.LabelSelector{})},
@@ -255,7 +264,7 @@ func TestObserve(t *testing.T) {
 		asked []string
 	}{
 		{NodesOnly, []string{nodesPath, readyzPath, versionPath}},
-		{PodsToo, []string{nodesPath, podsPath, budgetsPath, readyzPath, versionPath}},
+		{PodsToo, []string{nodesPath, podsPath, leasePath, budgetsPath, readyzPath, versionPath}},
 	} {
 		s, client := newSite(t)
 		facts, err := client.Observe(t.Context(), c.depth)
@@ -268,6 +277,9 @@ func TestObserve(t *testing.T) {
 		}
 		if c.depth == PodsToo {
 			want.Budgets = []fleet.Budget{{Namespace: "shop", Name: "web", Allowed: 1, Desired: 2, Healthy: 3, Expected: 4}}
+			want.Claim = fleet.Claim{
+				Seen: true, Holder: fleet.Holder{Hub: "hub-1", Upgrade: "up-1"}, Renewed: ten, Lasts: 5 * time.Minute, UID: "uid-lease", ResourceVersion: "8",
+			}
 			want.Nodes[0].Pods = []fleet.Pod{{
 				Namespace: "shop", Name: "web-1", UID: "uid-web-1", Ready: true, Owner: fleet.OwnedByController, Budgets: []string{"shop/web"},
 			}}
@@ -291,6 +303,7 @@ func TestObserveFailsAsAWhole(t *testing.T) {
 		versionPath: "ask /version: " + outOfOrder,
 		nodesPath:   "list nodes: " + outOfOrder + " (get nodes)",
 		podsPath:    "list pods: " + outOfOrder + " (get pods)",
+		leasePath:   "get lease kube-system/refit: " + outOfOrder + " (get leases.coordination.k8s.io refit)",
 		budgetsPath: "list poddisruptionbudgets: " + outOfOrder + " (get poddisruptionbudgets.policy)",
 	} {
 		s, client := newSite(t)

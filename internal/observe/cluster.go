@@ -59,6 +59,7 @@ func (c *Clusters) Cluster(ctx context.Context, reach provider.Cluster, depth me
 		Offers:       seen.Offers,
 		MaxNodeSkew:  seen.Limits.MaxNodeSkew,
 		PicksPatch:   seen.Limits.PicksPatch,
+		Claim:        facts.Claim,
 		At:           c.Clock.Now(),
 	}
 	for _, op := range seen.Operations {

@@ -14,6 +14,7 @@ package plan
 
 import (
 	"fmt"
+	"time"
 
 	"refit.dev/refit/internal/fleet"
 )
@@ -78,6 +79,25 @@ type Restore struct {
 	Node, UID, Upgrade string
 }
 
+// Claim writes in the member that an upgrade of this hub changes it, and that it
+// is still at it.
+type Claim struct {
+	fleet.Holder
+
+	// Lasts is how long others believe it without hearing again.
+	Lasts time.Duration
+	// UID and ResourceVersion of the claim that it follows on; empty where there
+	// is none.
+	UID, ResourceVersion string
+}
+
+// Release takes this hub's claim from the member.
+type Release struct {
+	fleet.Holder
+
+	UID, ResourceVersion string
+}
+
 func (UpgradeControlPlane) action() {}
 func (SetPoolTemplate) action()     {}
 func (AddNode) action()             {}
@@ -85,6 +105,8 @@ func (Cordon) action()              {}
 func (Evict) action()               {}
 func (RemoveNode) action()          {}
 func (Restore) action()             {}
+func (Claim) action()               {}
+func (Release) action()             {}
 
 func (a UpgradeControlPlane) String() string {
 	return fmt.Sprintf("upgrade control plane %s → %s", a.From, a.To)
@@ -110,3 +132,7 @@ func (a Evict) String() string {
 func (a RemoveNode) String() string { return "remove node " + a.Node }
 
 func (a Restore) String() string { return "restore node " + a.Node }
+
+func (a Claim) String() string { return "claim the member for hub " + a.Hub }
+
+func (a Release) String() string { return "release the member's claim of hub " + a.Hub }

@@ -17,6 +17,7 @@ import (
 	v1 "refit.dev/refit/api/v1alpha1"
 	"refit.dev/refit/internal/fleet"
 	"refit.dev/refit/internal/observe"
+	"refit.dev/refit/internal/plan/hold"
 	"refit.dev/refit/internal/plan/rollout"
 )
 
@@ -86,10 +87,14 @@ const (
 	Skipped State = "Skipped"
 )
 
-// Of draws the picture of a hub.
-func Of(hub observe.Hub, now time.Time) Status {
+// Of draws the picture of a hub that may act.
+func Of(hub observe.Hub, now time.Time) Status { return Held(hub, fleet.Reason{}, now) }
+
+// Held draws the picture of a hub as a whole of which a reason may hold: then
+// nothing starts, and what is under way stands still.
+func Held(hub observe.Hub, held fleet.Reason, now time.Time) Status {
 	in := observe.Rollout(hub, now)
-	decision := rollout.Decide(in)
+	decision := hold.Starts(rollout.Decide(in), held)
 	p := painter{hub: hub, decision: decision}
 	var status Status
 	assigned := map[string]bool{}

@@ -16,7 +16,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	v1 "refit.dev/refit/api/v1alpha1"
+	core "refit.dev/refit/internal/fleet"
 	"refit.dev/refit/internal/observe"
+	"refit.dev/refit/internal/plan/hold"
 	"refit.dev/refit/internal/view"
 )
 
@@ -270,38 +272,48 @@ func TestTreeIsCut(t *testing.T) {
 	}
 }
 
+// restored is why a hub only watches.
+var restored = hold.Why(hold.Input{Hub: "hub-2", Lives: []string{"hub-1"}})
+
+// A hub that only watches says so, and nothing of it is about to start.
+func TestTreeOfARestoredHub(t *testing.T) {
+	golden(t, "tree-restored.golden", view.Held(busy(), restored, now).Tree(view.Style{Now: now}))
+}
+
 func TestWhy(t *testing.T) {
 	for _, c := range []struct {
 		hub    observe.Hub
 		member string
 		file   string
+		held   core.Reason
 	}{
-		{busy(), "eu-1", "why-done.golden"},
-		{busy(), "eu-2", "why-draining.golden"},
-		{busy(), "eu-3", "why-blocked.golden"},
-		{busy(), "eu-4", "why-starting.golden"},
-		{busy(), "eu-5", "why-full.golden"},
-		{busy(), "eu-6", "why-unhealthy.golden"},
-		{busy(), "eu-7", "why-unseen.golden"},
-		{busy(), "us-1", "why-no-fleet.golden"},
-		{halted(), "eu-1", "why-failed.golden"},
-		{halted(), "eu-2", "why-halted.golden"},
-		{held(), "eu-1", "why-skipped-failed.golden"},
-		{held(), "eu-2", "why-frozen.golden"},
-		{held(), "eu-3", "why-skipped.golden"},
+		{busy(), "eu-1", "why-done.golden", core.Reason{}},
+		{busy(), "eu-2", "why-draining.golden", core.Reason{}},
+		{busy(), "eu-3", "why-blocked.golden", core.Reason{}},
+		{busy(), "eu-4", "why-starting.golden", core.Reason{}},
+		{busy(), "eu-5", "why-full.golden", core.Reason{}},
+		{busy(), "eu-6", "why-unhealthy.golden", core.Reason{}},
+		{busy(), "eu-7", "why-unseen.golden", core.Reason{}},
+		{busy(), "us-1", "why-no-fleet.golden", core.Reason{}},
+		{halted(), "eu-1", "why-failed.golden", core.Reason{}},
+		{halted(), "eu-2", "why-halted.golden", core.Reason{}},
+		{held(), "eu-1", "why-skipped-failed.golden", core.Reason{}},
+		{held(), "eu-2", "why-frozen.golden", core.Reason{}},
+		{held(), "eu-3", "why-skipped.golden", core.Reason{}},
+		{busy(), "eu-5", "why-restored.golden", restored},
 	} {
 		t.Run(c.file, func(t *testing.T) {
-			why, found := view.WhyOf(c.hub, c.member, now)
+			why, found := view.WhyOf(c.hub, c.held, c.member, now)
 			if !found {
 				t.Fatalf("member %s is not found", c.member)
 			}
 			golden(t, c.file, why.Text(view.Style{Now: now}))
 		})
 	}
-	why, _ := view.WhyOf(busy(), "eu-2", now)
+	why, _ := view.WhyOf(busy(), core.Reason{}, "eu-2", now)
 	golden(t, "why-draining-color.golden", why.Text(view.Style{Color: true, Now: now}))
 
-	if why, found := view.WhyOf(busy(), "eu-99", now); found {
+	if why, found := view.WhyOf(busy(), core.Reason{}, "eu-99", now); found {
 		t.Errorf("a member that does not exist is %+v", why)
 	}
 }

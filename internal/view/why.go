@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	v1 "refit.dev/refit/api/v1alpha1"
+	"refit.dev/refit/internal/fleet"
 	"refit.dev/refit/internal/observe"
 	"refit.dev/refit/internal/plan/rollout"
 )
@@ -33,9 +34,10 @@ type StepTime struct {
 	Finished time.Time `json:"finished,omitzero"`
 }
 
-// WhyOf finds a member in a hub; false where there is no such member.
-func WhyOf(hub observe.Hub, name string, now time.Time) (Why, bool) {
-	status := Of(hub, now)
+// WhyOf finds a member in a hub; false where there is no such member. Held is
+// why nothing of the hub acts; zero where it may.
+func WhyOf(hub observe.Hub, held fleet.Reason, name string, now time.Time) (Why, bool) {
+	status := Held(hub, held, now)
 	why, found := status.find(name)
 	if !found {
 		return Why{}, false

@@ -21,8 +21,8 @@ func unwanted(in upgrade.Input) upgrade.Input {
 	return wished(in, func(in *upgrade.Input) { in.Superseded = no })
 }
 
-// TestHeld: what a person holds is not begun; what is in hand is finished.
-func TestHeld(t *testing.T) {
+// TestAgainstTheWill: what a person holds is not begun; what is in hand is finished.
+func TestAgainstTheWill(t *testing.T) {
 	template := plan.SetPoolTemplate{Pool: "a", From: version("v1.36.3"), To: version("v1.36.4")}
 	ready := func(in *upgrade.Input) {
 		in.Cluster.Pools[0].Nodes[2].UID, in.Policy = "uid-old", halfway().Policy

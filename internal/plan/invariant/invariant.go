@@ -22,6 +22,7 @@ func Step(in upgrade.Input, step upgrade.Step) []string {
 	}
 	j.sums()
 	j.mixture(step.Actions)
+	j.rights(step)
 	if step.Outcome != upgrade.Going {
 		j.end(step)
 	}
@@ -94,6 +95,10 @@ func (j *judge) action(action plan.Action) {
 		j.removal(a)
 	case plan.Restore:
 		j.restore(a)
+	case plan.Claim:
+		j.claim(a)
+	case plan.Release:
+		j.release(a)
 	default:
 		j.breaks("action %T is not known here", action)
 	}

@@ -142,7 +142,9 @@ func TestEviction(t *testing.T) {
 		},
 		{
 			name: "by an upgrade without a name", actions: []plan.Action{evict("web-1")},
-			in:   changed(halfway(), func(in *upgrade.Input) { in.UID, in.Cluster.Pools[0].Nodes[1].CordonedBy = "", "" }),
+			in: changed(halfway(), func(in *upgrade.Input) {
+				in.UID, in.Cluster.Claim.Upgrade, in.Cluster.Pools[0].Nodes[1].CordonedBy = "", "", ""
+			}),
 			want: []string{"pod shop/web-1 would be evicted from node draining, which this upgrade has not cordoned"},
 		},
 		{

@@ -14,7 +14,10 @@ import (
 	"refit.dev/refit/internal/plan/upgrade"
 )
 
-const us = "uid-of-eu-1.1"
+const (
+	us     = "uid-of-eu-1.1"
+	hubUID = "uid-of-hub"
+)
 
 var now = time.Date(2026, time.November, 3, 22, 0, 0, 0, time.UTC)
 
@@ -47,9 +50,12 @@ func halfway() upgrade.Input {
 	draining.Pods = []fleet.Pod{pod("web-1", "shop/web"), pod("web-2", "shop/web"), pod("api-1"), pod("db-1", "shop/db", "shop/all")}
 	fresh.Replaces = "i-drained"
 	return upgrade.Input{
-		Now: now, UID: us, Target: version("v1.37.2"),
+		Now: now, UID: us, Hub: hubUID, Target: version("v1.37.2"),
 		Policy: upgrade.Policy{Nodes: func(int) noderoll.Policy { return noderoll.Policy{MaxSurge: 1, MaxUnavailable: 1} }},
 		Cluster: fleet.Cluster{
+			Claim: fleet.Claim{
+				Seen: true, Holder: fleet.Holder{Hub: hubUID, Upgrade: us}, Renewed: now, Lasts: 5 * time.Minute, UID: "uid-of-claim", ResourceVersion: "7",
+			},
 			ControlPlane: fleet.ControlPlane{Oldest: version("v1.37.2"), Newest: version("v1.37.2"), Ready: true},
 			Budgets:      []fleet.Budget{{Namespace: "shop", Name: "web", Allowed: 1}, {Namespace: "shop", Name: "db", Allowed: 1}, {Namespace: "shop", Name: "all", Allowed: 9}},
 			Pools: []fleet.Pool{{

@@ -113,7 +113,7 @@ func TestEndsRemembered(t *testing.T) {
 		},
 	}.run(t)
 	s := situation{from: "v1.36.3", memory: "v1.37.2 Nodes 2m 1m\n end Settle 1m", controlPlane: "v1.37.2", nodes: "v1.37.2"}
-	step := upgrade.Next(s.input())
+	step := next(s.input())
 	if got := told(step.Memory); step.Outcome != upgrade.Done || got != "v1.37.2 Nodes 2m0s 1m0s\nend Settle 1m0s 0s" {
 		t.Errorf("ended %s, remembers %s", step.Outcome, got)
 	}

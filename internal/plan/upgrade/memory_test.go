@@ -177,10 +177,11 @@ func TestTokenOfAHop(t *testing.T) {
 	in := situation{from: "v1.36.3", memory: "v1.37.2 Settle 1m"}.input()
 	before := upgrade.Next(in).Actions[0]
 	in.Now = in.Now.Add(time.Minute)
+	in.Cluster.Claim.Renewed = in.Now
 	if diff := cmp.Diff(before, upgrade.Next(in).Actions[0]); diff != "" {
 		t.Errorf("a minute later (-before +after):\n%s", diff)
 	}
-	in.UID = "uid-of-eu-1.2"
+	in.UID, in.Cluster.Claim.Upgrade = "uid-of-eu-1.2", "uid-of-eu-1.2"
 	if cmp.Equal(before, upgrade.Next(in).Actions[0]) {
 		t.Error("another upgrade has the same token")
 	}

@@ -24,8 +24,9 @@ import (
 // Input is everything a decision needs.
 type Input struct {
 	Now time.Time
-	// UID and Member identify the upgrade in tokens and undo.
-	UID, Member string
+	// UID and Member identify the upgrade in tokens and undo, and Hub and UID in
+	// the claim.
+	UID, Member, Hub string
 	// Target is the release's version, a floor within its minor.
 	Target fleet.Version
 	// Hops are the release's own versions to pass through, by minor ("1.36").
@@ -43,6 +44,10 @@ type Input struct {
 	// Refused is set when an action was answered by a fault that will not get
 	// better by itself.
 	Refused fleet.Reason
+	// Held is set when the whole hub only watches.
+	Held fleet.Reason
+	// TakeOvers are the hubs whose place this one takes.
+	TakeOvers []fleet.TakeOver
 }
 
 // Policy is the fleet's word on how a member is changed.
@@ -147,9 +152,9 @@ func Next(in Input) Step {
 	in.Memory = in.Memory.current(in)
 	step := next(in)
 	if step.Outcome != Going {
-		return undoFirst(in, step)
+		step = undoFirst(in, step)
 	}
-	return step
+	return claimed(in, step)
 }
 
 func next(in Input) Step {

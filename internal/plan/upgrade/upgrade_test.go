@@ -9,11 +9,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"refit.dev/refit/internal/fleet"
+	"refit.dev/refit/internal/plan"
 	"refit.dev/refit/internal/plan/noderoll"
 	"refit.dev/refit/internal/plan/upgrade"
 )
 
-const us = "uid-of-eu-1.1"
+const (
+	us  = "uid-of-eu-1.1"
+	hub = "uid-of-hub"
+)
 
 var now = time.Date(2026, time.November, 3, 22, 0, 0, 0, time.UTC)
 
@@ -44,6 +48,12 @@ type situation struct {
 	// stuck is a node with a pod that nothing would make anew, cordoned for so long.
 	stuck    string
 	stuckFor time.Duration
+	// claim is whose the member is, as "hub upgrade 10s", with how long ago it
+	// was renewed; "nobody", and "unseen". Without it it is ours.
+	claim string
+	// takeOver is how long ago a person said that we take the other hub's place.
+	takeOver string
+	held     bool
 	rolledBy fleet.RolledBy
 	// settle and bake are 30s and 5m.
 	settle, bake time.Duration
@@ -75,7 +85,7 @@ func or(text, byDefault string) string {
 
 func (s situation) input() upgrade.Input {
 	in := upgrade.Input{
-		Now: now, UID: us, Member: "eu-1", Target: version(or(s.target, "v1.37.2")), Hops: s.hops,
+		Now: now, UID: us, Hub: hub, Member: "eu-1", Target: version(or(s.target, "v1.37.2")), Hops: s.hops,
 		Cluster: s.cluster(),
 		Policy: upgrade.Policy{
 			Settle: 30 * time.Second, Bake: 5 * time.Minute,
@@ -107,6 +117,12 @@ func (s situation) input() upgrade.Input {
 	if s.halted {
 		in.Halted = fleet.Reason{Code: fleet.Halted, Message: "fleet main halted"}
 	}
+	if s.takeOver != "" {
+		in.TakeOvers = []fleet.TakeOver{{From: "uid-of-other", At: ago(s.takeOver)}}
+	}
+	if s.held {
+		in.Held = fleet.Reason{Code: fleet.RestoredHub, Message: "this hub only watches"}
+	}
 	if s.refused {
 		in.Refused = fleet.Reason{Code: fleet.ProviderFault, Message: "the account is suspended"}
 	}
@@ -120,6 +136,7 @@ func (s situation) cluster() fleet.Cluster {
 		Offers:       versions(or(s.offers, "v1.35.7 v1.36.3 v1.36.6 v1.37.2 v1.37.4 v1.38.1")),
 		Operations:   s.operations,
 	}
+	c.Claim = claimOf(or(s.claim, hub+" "+us+" 10s"))
 	if text := or(s.controlPlane, "v1.36.3"); text != "unknown" {
 		c.ControlPlane.Oldest, c.ControlPlane.Newest = version(text), version(text)
 	}
@@ -158,6 +175,38 @@ func (s situation) cluster() fleet.Cluster {
 	}
 	c.Pools = []fleet.Pool{pool}
 	return c
+}
+
+// claimOf reads a claim.
+func claimOf(text string) fleet.Claim {
+	if text == "unseen" {
+		return fleet.Claim{}
+	}
+	if text == "nobody" {
+		return fleet.Claim{Seen: true}
+	}
+	fields := strings.Fields(text)
+	return fleet.Claim{
+		Seen: true, Holder: fleet.Holder{Hub: fields[0], Upgrade: fields[1]}, Renewed: ago(fields[2]), Lasts: 5 * time.Minute,
+		UID: "uid-of-claim", ResourceVersion: "7",
+	}
+}
+
+// next is the next step of an upgrade. One that lets its claim go first is the
+// one after that: that every end does so is shown in TestClaim.
+func next(in upgrade.Input) upgrade.Step {
+	step := upgrade.Next(in)
+	if len(step.Actions) == 1 && letsGo(step.Actions[0]) {
+		in.Cluster.Claim = fleet.Claim{Seen: true}
+		return upgrade.Next(in)
+	}
+	return step
+}
+
+// letsGo tells whether an action releases the claim.
+func letsGo(action plan.Action) bool {
+	_, releases := action.(plan.Release)
+	return releases
 }
 
 // remembered reads a memory.
@@ -249,7 +298,7 @@ func (table steps) run(t *testing.T) {
 	t.Helper()
 	for _, test := range table {
 		t.Run(test.name, func(t *testing.T) {
-			if diff := cmp.Diff(text(test.want), stepInWords(upgrade.Next(test.input()))); diff != "" {
+			if diff := cmp.Diff(text(test.want), stepInWords(next(test.input()))); diff != "" {
 				t.Errorf("step (-want +got):\n%s", diff)
 			}
 		})

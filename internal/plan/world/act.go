@@ -33,7 +33,7 @@ func (c *Cluster) Do(action plan.Action) Answer {
 		return c.add(a)
 	case plan.RemoveNode:
 		return c.remove(a)
-	case plan.Cordon, plan.Evict, plan.Restore:
+	case plan.Cordon, plan.Evict, plan.Restore, plan.Claim, plan.Release:
 		if c.silent() {
 			return Unanswered
 		}
@@ -51,6 +51,10 @@ func (c *Cluster) inside(action plan.Action) Answer {
 		return c.evict(a)
 	case plan.Restore:
 		return c.restore(a)
+	case plan.Claim:
+		return c.take(a)
+	case plan.Release:
+		return c.release(a)
 	default:
 		return Stopped
 	}

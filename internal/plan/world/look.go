@@ -24,6 +24,7 @@ type picture struct {
 	silent  bool
 	nodes   []fleet.Node
 	budgets []fleet.Budget
+	claim   fleet.Claim
 }
 
 // Observe is a look at the cluster, as package observe would take it.
@@ -45,6 +46,7 @@ func (c *Cluster) Observe(lag Lag) fleet.Cluster {
 	return fleet.Cluster{
 		Name: "eu-1", UID: "uid-of-eu-1", ControlPlane: cp, At: c.now,
 		Pools: joined(provider.pools, api.nodes), Budgets: slices.Clone(api.budgets),
+		Claim:      api.claim,
 		Operations: slices.Clone(provider.operations), Offers: c.shape.Offers, MaxNodeSkew: c.shape.MaxNodeSkew,
 	}
 }
@@ -103,6 +105,8 @@ func (c *Cluster) picture() picture {
 	if p.silent {
 		return p
 	}
+	p.claim = c.claim
+	p.claim.Seen = true
 	for _, m := range c.machines {
 		if m.joined {
 			p.nodes = append(p.nodes, c.node(m))

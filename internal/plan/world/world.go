@@ -80,6 +80,7 @@ type Cluster struct {
 	machines []*machine
 	pods     []*pod
 
+	claim     fleet.Claim
 	operation *operation
 	ended     []fleet.Operation
 	silentTo  time.Time

@@ -1,0 +1,68 @@
+package control
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	v1 "refit.dev/refit/api/v1alpha1"
+)
+
+// What a status takes is bounded: a MemberCluster's 8 KiB, a ClusterUpgrade's
+// 32 KiB, so that thousands of them fit into caches and etcd. Texts of others
+// (a provider's words, a webhook's) have no bound of their own. TestBounds fills
+// each status.
+const (
+	whyRoom       = 1024
+	fixRoom       = 256
+	objectRoom    = 128
+	conditionRoom = 640
+	findingRoom   = 200 // of which there are 20
+	evidenceRoom  = 120
+	intentRoom    = 120 // of which there are 32
+	poolsRoom     = 6400
+)
+
+// How many of a kind are kept.
+const (
+	keptPools    = 64
+	keptFindings = 20
+	keptIntents  = 32
+	// keptSteps are those of the last twelve hops and more; what is before the
+	// hop under way is not asked for any more.
+	keptSteps = 64
+)
+
+// clip cuts a text to what it may take as JSON, at the end of a rune.
+func clip(text string, room int) string {
+	const mark = "…"
+	taken, fits := 0, 0
+	for i, r := range text {
+		if taken <= room-len(mark) {
+			fits = i
+		}
+		if taken += quoted(r); taken > room {
+			return text[:fits] + mark
+		}
+	}
+	return text
+}
+
+// quoted is what a rune takes in JSON.
+func quoted(r rune) int {
+	switch {
+	case strings.ContainsRune(`"\`, r), r == '\n', r == '\r', r == '\t':
+		return 2
+	case r < ' ', strings.ContainsRune("<>&\u2028\u2029", r), r == utf8.RuneError:
+		return 6
+	default:
+		return utf8.RuneLen(r)
+	}
+}
+
+// roomFor tells whether one more pool may be listed.
+func roomFor(pool v1.PoolStatus, among []v1.PoolStatus) bool {
+	text, err := json.Marshal(append(slices.Clip(among), pool))
+	return err == nil && len(among) < keptPools && len(text) <= poolsRoom
+}
