@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
-.PHONY: help demo build test e2e long bench lint fmt generate notice mutants cold clean \
+.PHONY: help demo build release test e2e long bench lint fmt generate notice mutants cold clean \
 	check-cgo check-notice check-generated check-rules check-tools check-code
 
 # Static, and without the paths of the machine that built it. The same flags serve tests and lint, because
@@ -16,6 +16,8 @@ export GOFLAGS := $(flags) $(filter-out $(flags),$(GOFLAGS))
 # The tag, and how far we are from it; before the first tag, the commit; outside a repository, what the code says.
 VERSION := $(shell git describe --tags --dirty 2>/dev/null || git rev-parse --short HEAD 2>/dev/null | sed 's/^/v0.0.0-dev+/')
 
+ldflags := $(if $(VERSION),-s -w -X refit.dev/refit/internal/app.Version=$(VERSION))
+
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -23,7 +25,11 @@ demo: build ## build Refit and watch it upgrade a fleet on this machine
 	bin/refit demo
 
 build: ## bin/refit, a static binary
-	go build -o bin/refit $(if $(VERSION),-ldflags '-s -w -X refit.dev/refit/internal/app.Version=$(VERSION)') ./cmd/refit
+	go build -o bin/refit $(if $(ldflags),-ldflags '$(ldflags)') ./cmd/refit
+
+release: ## dist/: archives for linux and darwin, checksums, bills of materials; ARGS='-platforms linux/amd64' is quicker
+	go run -C tools/release . -C $(CURDIR) -version '$(or $(VERSION),v0.0.0-dev)' -ldflags '$(ldflags)' \
+		-time "$$(git log -1 --format=%ct 2>/dev/null || echo 0)" $(ARGS) ./cmd/refit
 
 test: ## every test that needs Go and gcc only, under the race detector
 	.ci/test
@@ -60,7 +66,7 @@ cold: ## what a stranger's first hour is like: every command in a fresh clone wi
 	.ci/cold
 
 clean: ## remove what was built here; caches stay
-	rm -rf bin
+	rm -rf bin dist dist.partial
 
 # The parts of lint, the quick ones first.
 
@@ -82,8 +88,10 @@ check-generated:
 check-tools:
 	go -C tools/notice test ./...
 	go -C tools/mutants test ./...
+	go -C tools/release test ./...
 	cd tools/notice && ../run lint golangci-lint run --config ../../.golangci.yml ./...
 	cd tools/mutants && ../run lint golangci-lint run --config ../../.golangci.yml ./...
+	cd tools/release && ../run lint golangci-lint run --config ../../.golangci.yml ./...
 	cd tools/rules && ../run lint golangci-lint run --config ../../.golangci.yml ./...
 
 check-rules:

@@ -4,11 +4,10 @@ package app
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"refit.dev/refit/internal/cli"
 	"refit.dev/refit/internal/hub"
@@ -22,17 +21,6 @@ var Version = "v0.0.0-dev" //nolint:gochecknoglobals // the linker knows no othe
 func Main(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	root := cli.New(cli.App{Version: Version, Up: Up, Demo: Demo, HubProcess: hub.Holder, DataFiles: hub.Files()})
-	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
-	switch {
-	case err == nil:
-		return 0
-	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
-		fmt.Fprintln(os.Stderr, "refit: interrupted")
-		return 130
-	default:
-		fmt.Fprintln(os.Stderr, "refit:", err)
-		return 1
-	}
+	app := cli.App{Version: Version, Now: time.Now, Up: Up, Demo: Demo, HubProcess: hub.Holder, DataFiles: hub.Files()}
+	return cli.Run(ctx, app, args, os.Stdout, os.Stderr)
 }

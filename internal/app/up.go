@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -62,12 +60,12 @@ func up(ctx context.Context, options cli.UpOptions, ready func(*rest.Config)) (e
 	}
 	defer func() { err = errors.Join(err, target.stop()) }()
 
-	logFile, err := openLog(options.DataDir)
+	logFile, err := cli.OpenLog(cli.LogPath(options.DataDir), options.LogLevel)
 	if err != nil {
-		return err
+		return fmt.Errorf("--data-dir %s: %w", options.DataDir, err)
 	}
 	defer func() { err = errors.Join(err, logFile.Close()) }()
-	log := slog.New(slog.NewJSONHandler(logFile, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	log := logFile.Logger
 	ctrl.SetLogger(logr.FromSlogHandler(log.Handler())) // before the first client: it would complain on the terminal
 
 	uid, err := prepare(ctx, target, options.Namespace)
@@ -78,6 +76,7 @@ func up(ctx context.Context, options cli.UpOptions, ready func(*rest.Config)) (e
 	if err != nil {
 		return err
 	}
+	members = cli.Logging(members, options.LogLevel)
 	registry, err := newRegistry(target.config, options, members)
 	if err != nil {
 		return err
@@ -137,19 +136,6 @@ func openHub(ctx context.Context, options cli.UpOptions) (hubTarget, error) {
 	return hubTarget{config: h.Config(), kubeconfig: h.Kubeconfig(), uid: h.UID(), done: h.Done(), stop: h.Stop}, nil
 }
 
-// openLog is the log of the loops, one file that every start begins anew.
-func openLog(dataDir string) (*os.File, error) {
-	path := filepath.Join(dataDir, "logs", "refit.log")
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("--data-dir %s: %w", dataDir, err)
-	}
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("--data-dir %s: %w", dataDir, err)
-	}
-	return file, nil
-}
-
 // prepare installs the kinds and their policies, makes the namespace, and finds
 // out the hub's UID.
 func prepare(ctx context.Context, target hubTarget, namespace string) (string, error) {
@@ -195,9 +181,17 @@ func start(ctx context.Context, members local.Members, log *slog.Logger) {
 func keep(ctx context.Context, members local.Members, registry *registry, log *slog.Logger) {
 	ticker := time.NewTicker(keepEvery)
 	defer ticker.Stop()
+	said := ""
 	for {
-		if err := errors.Join(members.Keep(ctx), registry.add(ctx)); err != nil && ctx.Err() == nil {
-			log.Warn("keep local members running", "error", err)
+		// The same every other second is no news: another error is, or none.
+		switch now := text(errors.Join(members.Keep(ctx), registry.add(ctx))); {
+		case now == said || ctx.Err() != nil:
+		case now == "":
+			log.Info("local members are kept running again")
+			said = now
+		default:
+			log.Warn("keep local members running", "error", now)
+			said = now
 		}
 		select {
 		case <-ctx.Done():
@@ -205,6 +199,14 @@ func keep(ctx context.Context, members local.Members, registry *registry, log *s
 		case <-ticker.C:
 		}
 	}
+}
+
+// text of an error; empty where there is none.
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }
 
 // newManager wires the three loops of the hub of a UID.

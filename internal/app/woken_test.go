@@ -172,7 +172,9 @@ func runFleets(t *testing.T, config *rest.Config) client.Client {
 		Workers: 1,
 		Fleets: &control.Fleets{
 			Client: manager.GetClient(), Reader: manager.GetAPIReader(), Clock: clock.RealClock{}, Namespace: namespace, Hub: "uid-of-hub", Log: log,
-			Skew: func(ctx context.Context) (time.Duration, error) { return observe.ClockSkew(ctx, config, clock.RealClock{}) },
+			Skew: func(ctx context.Context) (time.Duration, error) {
+				return observe.ClockSkew(ctx, config, clock.RealClock{})
+			},
 		},
 		Upgrades: &control.Upgrades{Client: blind, Reader: blind, Clusters: clusters, Clock: clock.RealClock{}, Watch: &control.Watches{Log: log}, Log: log},
 		Members:  &control.Members{Client: blind, Reader: blind, Clusters: clusters, Clock: clock.RealClock{}, Log: log},

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"refit.dev/refit/internal/fleet"
+	"refit.dev/refit/internal/kube/controlplane/process"
 )
 
 // DemoOptions say what the demonstration does.
@@ -33,6 +34,9 @@ one that was killed. Nothing else on the machine is touched.`,
 			options, err := demoOptions(from, to, members, nodes)
 			if err != nil {
 				return err
+			}
+			if err := process.Supported(); err != nil {
+				return err // before binaries are fetched that could not be run
 			}
 			options.Out = cmd.OutOrStdout()
 			return app.Demo(cmd.Context(), options)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,8 @@ import (
 	"unicode"
 
 	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "refit.dev/refit/api/v1alpha1"
@@ -133,16 +136,12 @@ The cluster itself is not touched.`,
 // forget says why first: a member that is being deleted is waited for, unless it is
 // to be forgotten.
 func (h *hub) forget(ctx context.Context, name, reason string, out io.Writer) error {
-	mc := &v1.MemberCluster{}
-	if err := h.client.Get(ctx, client.ObjectKey{Namespace: h.namespace, Name: name}, mc); err != nil {
-		return fmt.Errorf("read member %s: %w", name, err)
+	mc := &v1.MemberCluster{ObjectMeta: metav1.ObjectMeta{Namespace: h.namespace, Name: name}}
+	annotation, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{v1.ForgetAnnotation: reason}}})
+	if err != nil {
+		return fmt.Errorf("write the patch: %w", err)
 	}
-	before := mc.DeepCopy()
-	if mc.Annotations == nil {
-		mc.Annotations = map[string]string{}
-	}
-	mc.Annotations[v1.ForgetAnnotation] = reason
-	if err := h.client.Patch(ctx, mc, client.MergeFrom(before)); err != nil {
+	if err := h.client.Patch(ctx, mc.DeepCopy(), client.RawPatch(types.MergePatchType, annotation)); err != nil {
 		return fmt.Errorf("say that member %s is to be forgotten: %w", name, err)
 	}
 	if err := client.IgnoreNotFound(h.client.Delete(ctx, mc)); err != nil {

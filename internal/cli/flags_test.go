@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -22,6 +23,7 @@ import (
 func unreached(t *testing.T) App {
 	return App{
 		Version: "v0.0.0-test",
+		Now:     time.Now,
 		Up: func(context.Context, UpOptions) error {
 			t.Error("a hub was started")
 			return nil
@@ -73,8 +75,15 @@ func badValues(folder string) []badValue {
 		{"up --port", []string{"up", "--port", "65536"}, "--port 65536: is no port; name one from 1 to 65535, or leave it out for the one of the last start"},
 		{"up --port", []string{"up", "--port", "6443", "--kubeconfig", "x"}, "--port 6443: is of the embedded hub, and --kubeconfig x names another; leave one of them out"},
 		{"uninstall --kubeconfig", []string{"uninstall", "--yes", "--kubeconfig", "x"}, "--kubeconfig: means nothing here: uninstall removes what is on this machine, and nothing of a management cluster; leave it out"},
+		{"up --log-level", []string{"up", "--log-level", "loud"}, `--log-level "loud": is no level; name debug, info, warn or error`},
+		{"up --log-level", []string{"up", "--log-level="}, `--log-level "": is no level; name debug, info, warn or error`},
+		{"local-supervisor --log-level", []string{"local-supervisor", folder, "--log-level", "INFO"}, `--log-level "INFO": is no level; name debug, info, warn or error`},
 		{"plan --release", []string{"plan", "--release="}, "--release is empty; name a release, or leave it out"},
 		{"plan --fleet", []string{"plan", "--release", "x", "--fleet="}, "--fleet is empty; name a fleet, or leave it out"},
+		{"plan --output", []string{"plan", "-o", "table"}, `--output "table": is no format; name json or yaml, or leave it out for text`},
+		{"status --output", []string{"status", "--output="}, `--output "": is no format; name json or yaml, or leave it out for text`},
+		{"status --watch", []string{"status", "-w", "-o", "json"}, "--watch: is for people, and --output json is one document; leave one of them out"},
+		{"why --output", []string{"why", "one", "-o", "JSON"}, `--output "JSON": is no format; name json or yaml, or leave it out for text`},
 		{"uninstall --yes", []string{"uninstall", "--data-dir", folder}, "this removes " + folder + " and every local member; say so with --yes"},
 		{"demo --from", []string{"demo", "--from", "latest"}, "--from latest: is no version; name one as v1.36.3"},
 		{"demo --to", []string{"demo", "--to", "next"}, "--to next: is no version; name one as v1.37.2"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"os"
 	"slices"
@@ -35,6 +36,12 @@ func LocalMembers(dataDir string, progress io.Writer) (local.Members, error) {
 		return store.Get(ctx, kube.Artefact{Name: artefact, Version: version})
 	}
 	return local.Members{Dir: dataDir, Supervisor: []string{self, superviseCommand}, Get: get}, nil
+}
+
+// Logging is the same members, whose supervisors log from a level on.
+func Logging(members local.Members, level slog.Level) local.Members {
+	members.Supervisor = append(slices.Clone(members.Supervisor), "--log-level", levelName(level))
+	return members
 }
 
 // LocalProvider is the provider of the local members of a data directory. It

@@ -2,35 +2,33 @@ package cli
 
 import (
 	"fmt"
-	"io"
-	"maps"
-	"slices"
-	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"refit.dev/refit/internal/fleet"
 	"refit.dev/refit/internal/observe"
-	"refit.dev/refit/internal/plan/hold"
-	"refit.dev/refit/internal/plan/rollout"
+	"refit.dev/refit/internal/view"
 )
 
-func newPlanCommand() *cobra.Command {
+func newPlanCommand(app App) *cobra.Command {
 	var fleetName, release string
+	output := format{now: app.Now}
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "Show what would start now, and why the rest would wait",
 		Long: `Show what would start now, and why the rest would wait. Nothing is changed: the
 planner of the control loop is asked, on what the hub holds now.`,
 		Example: `  refit plan
-  refit plan --fleet main --release 2026.12    # what if the release were changed?`,
+  refit plan --fleet main --release 2026.12    # what if the release were changed?
+  refit plan -o json | jq -r '.start[].member'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, name := range []string{"release", "fleet"} {
 				if cmd.Flags().Changed(name) && flag(cmd, name) == "" {
 					return fmt.Errorf("--%s is empty; name a %s, or leave it out", name, name)
 				}
+			}
+			if err := output.check(); err != nil {
+				return err
 			}
 			hub, err := connect(cmd)
 			if err != nil {
@@ -43,12 +41,11 @@ planner of the control loop is asked, on what the hub holds now.`,
 			if err := whatIf(&seen.Hub, fleetName, release); err != nil {
 				return err
 			}
-			in := observe.Rollout(seen.Hub, time.Now())
-			printPlan(cmd.OutOrStdout(), in, hold.Starts(rollout.Decide(in), seen.held))
-			return nil
+			return output.print(cmd, view.PlanOf(seen.Hub, seen.held, app.Now()))
 		},
 	}
 	cmd.Flags().StringVar(&fleetName, "fleet", "", "fleet whose release --release replaces; may be left out where there is one fleet")
+	output.add(cmd)
 	cmd.Flags().StringVar(&release, "release", "", "plan as if the fleet's spec.release were this one")
 	return cmd
 }
@@ -74,33 +71,4 @@ func whatIf(hub *observe.Hub, fleetName, release string) error {
 		}
 	}
 	return fmt.Errorf("--fleet %s: there is no such fleet; see \"kubectl get fleets\"", fleetName)
-}
-
-func printPlan(out io.Writer, in rollout.Input, decision rollout.Decision) {
-	versions := map[string]fleet.Version{}
-	for _, m := range in.Members {
-		versions[m.Name] = m.Oldest
-	}
-	for _, f := range in.Fleets {
-		fmt.Fprintf(out, "fleet %s, revision %d, release %s (%s)\n", f.Name, f.Revision, f.Release.Name, f.Release.Target)
-	}
-	for _, start := range decision.Start {
-		fmt.Fprintf(out, "  start  %-20s %s\n", start.Member, path(versions[start.Member], start.Release.Target))
-	}
-	for _, name := range slices.Sorted(maps.Keys(decision.Waiting)) {
-		reason := decision.Waiting[name]
-		fmt.Fprintf(out, "  wait   %-20s %s: %s\n", name, reason.Code, reason.Message)
-	}
-	if len(decision.Start)+len(decision.Waiting) == 0 {
-		fmt.Fprintln(out, "nothing to plan: no fleet selects a member")
-	}
-}
-
-// path is the way in minors: a control plane skips none.
-func path(from, to fleet.Version) string {
-	hops := []string{from.String()}
-	for minor := from.Minor + 1; minor < to.Minor; minor++ {
-		hops = append(hops, fmt.Sprintf("%d.%d", to.Major, minor))
-	}
-	return strings.Join(append(hops, to.String()), " → ")
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
@@ -32,6 +33,8 @@ const DefaultNamespace = "refit"
 // App is what commands need of the assembled program.
 type App struct {
 	Version string
+	// Now is the clock that what people are shown is told by.
+	Now func() time.Time
 	// Up runs hub and loops until ctx ends.
 	Up func(ctx context.Context, options UpOptions) error
 	// Demo runs the demonstration.
@@ -67,7 +70,7 @@ hop, control planes and nodes, and says at every moment why the rest waits.`,
 	root.AddCommand(
 		newUpCommand(app), newDownCommand(app),
 		newLocalCommand(localHooks(root, app)), newKubeCommand(), newSuperviseCommand(),
-		newPlanCommand(), newStatusCommand(), newWhyCommand(),
+		newPlanCommand(app), newStatusCommand(app), newWhyCommand(app),
 		newPauseCommand(), newSkipCommand(), newResumeCommand(), newRetryCommand(), newAbortCommand(), newForgetCommand(), newTakeOverCommand(),
 		newDemoCommand(app), newVersionCommand(app), newUninstallCommand(app),
 	)

@@ -1,5 +1,3 @@
-//go:build linux
-
 package cli
 
 import (
@@ -8,82 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/sys/unix"
-	"golang.org/x/term"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	v1 "refit.dev/refit/api/v1alpha1"
 	"refit.dev/refit/internal/view"
 )
-
-// A pty is a terminal that a test looks at: what is written to tty comes out of
-// the other end.
-type pty struct {
-	t     *testing.T
-	tty   *os.File
-	other *os.File
-}
-
-func openPty(t *testing.T, width, height uint16) *pty {
-	t.Helper()
-	other, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { other.Close() })
-	if err := unix.IoctlSetPointerInt(int(other.Fd()), unix.TIOCSPTLCK, 0); err != nil {
-		t.Fatalf("unlock the terminal: %v", err)
-	}
-	number, err := unix.IoctlGetUint32(int(other.Fd()), unix.TIOCGPTN)
-	if err != nil {
-		t.Fatalf("ask for the terminal's name: %v", err)
-	}
-	tty, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { tty.Close() })
-	if _, err := term.MakeRaw(int(tty.Fd())); err != nil { // so that "\n" comes out as "\n"
-		t.Fatal(err)
-	}
-	p := &pty{t: t, tty: tty, other: other}
-	p.resize(width, height)
-	return p
-}
-
-func (p *pty) resize(width, height uint16) {
-	p.t.Helper()
-	if err := unix.IoctlSetWinsize(int(p.tty.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Col: width, Row: height}); err != nil {
-		p.t.Fatal(err)
-	}
-}
-
-// written is what was written since it was last asked for.
-func (p *pty) written() string {
-	p.t.Helper()
-	const end = "\x00" // no picture has it
-	if _, err := io.WriteString(p.tty, end); err != nil {
-		p.t.Fatal(err)
-	}
-	var all []byte
-	for !bytes.HasSuffix(all, []byte(end)) {
-		part := make([]byte, 4096)
-		n, err := p.other.Read(part)
-		if err != nil {
-			p.t.Fatal(err)
-		}
-		all = append(all, part[:n]...)
-	}
-	return strings.TrimSuffix(string(all), end)
-}
 
 // waiting is a picture of a fleet whose members all wait for one thing.
 func waiting(why string, names ...string) view.Status {
@@ -132,12 +66,15 @@ func TestScreenOnTerminal(t *testing.T) {
 			},
 		},
 		{
-			name: "too narrow", noColor: "1", width: 24, height: 24,
+			name: "narrow", noColor: "1", width: 24, height: 24,
 			pictures: []view.Status{waiting("no slot", "one")},
 			want: []string{
-				"\x1b[Kfleet main → release 20…\n" +
+				"\x1b[Kfleet main → release\n" +
+					"\x1b[K   2026.11 (v1.37.2): 0\n" +
+					"\x1b[K   of 1 done, 1 waiting\n" +
 					"\x1b[K└─ wave all, 2 at once\n" +
-					"\x1b[K   └─ · one  v1.36.3  w…\n\x1b[J",
+					"\x1b[K   └─ · one  v1.36.3\n" +
+					"\x1b[K        waiting: no slot\n\x1b[J",
 			},
 		},
 		{
@@ -272,7 +209,7 @@ func TestScreenShowsOnePicture(t *testing.T) {
 		seen.width = int(frame.width)
 		seen.show(p.written())
 
-		want := strings.Split(picture.Tree(view.Style{Width: int(frame.width)}), "\n")
+		want := strings.Split(picture.Text(view.Style{Width: int(frame.width)}), "\n")
 		if rows := int(frame.height); len(want) > rows {
 			want = append(want[:rows-2:rows-2], fmt.Sprintf("… %d more lines", len(want)-1-(rows-2)), "")
 		}
@@ -346,43 +283,13 @@ func TestScreenOnLogIgnoresTime(t *testing.T) {
 // emptyThenFleet is a hub that holds nothing when it is first read, and a fleet
 // from then on; the name of a kubeconfig for it.
 func emptyThenFleet(t *testing.T) string {
-	t.Helper()
 	var reads atomic.Int32
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		switch r.URL.Path {
-		case "/api":
-			fmt.Fprint(w, `{"kind": "APIVersions", "versions": ["v1"]}`)
-		case "/api/v1":
-			fmt.Fprint(w, `{"kind": "APIResourceList", "groupVersion": "v1", "resources": [{"name": "configmaps", "kind": "ConfigMap", "namespaced": true}]}`)
-		case "/api/v1/namespaces/refit/configmaps/refit-hub": // no loops have run yet
-			w.WriteHeader(http.StatusNotFound)
-			fmt.Fprint(w, `{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}`)
-		case "/apis":
-			fmt.Fprint(w, `{"kind": "APIGroupList", "apiVersion": "v1", "groups": [{"name": "refit.dev", "versions": [{"groupVersion": "refit.dev/v1alpha1", "version": "v1alpha1"}]}]}`)
-		case "/apis/refit.dev/v1alpha1":
-			fmt.Fprint(w, `{"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "refit.dev/v1alpha1", "resources": [
-				{"name": "memberclusters", "kind": "MemberCluster", "namespaced": true}, {"name": "releases", "kind": "Release"},
-				{"name": "fleets", "kind": "Fleet", "namespaced": true}, {"name": "clusterupgrades", "kind": "ClusterUpgrade", "namespaced": true},
-				{"name": "freezes", "kind": "Freeze", "namespaced": true}, {"name": "approvals", "kind": "Approval", "namespaced": true}]}`)
-		case "/apis/refit.dev/v1alpha1/namespaces/refit/fleets":
-			if reads.Add(1) > 1 {
-				fmt.Fprint(w, `{"items": [{"metadata": {"name": "main"}, "spec": {"release": "2026.11"}}]}`)
-				return
-			}
-			fmt.Fprint(w, `{"items": []}`)
-		default:
-			fmt.Fprint(w, `{"items": []}`)
+	return serveHub(t, func(resource string) any {
+		if resource == "fleets" && reads.Add(1) > 1 {
+			return v1.FleetList{Items: []v1.Fleet{{ObjectMeta: metav1.ObjectMeta{Name: "main"}, Spec: v1.FleetSpec{Release: "2026.11"}}}}
 		}
-	}))
-	t.Cleanup(server.Close)
-	file := filepath.Join(t.TempDir(), "kubeconfig")
-	text := `{"apiVersion": "v1", "kind": "Config", "current-context": "hub", "contexts": [{"name": "hub", "context": {"cluster": "hub"}}],
-		"clusters": [{"name": "hub", "cluster": {"server": "` + server.URL + `"}}]}`
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return file
+		return metav1.PartialObjectMetadataList{}
+	})
 }
 
 // An interrupter ends a command once it has printed something.
@@ -428,5 +335,19 @@ func TestStatusWatches(t *testing.T) {
 		if diff := cmp.Diff(test.want, out.printed.String()); diff != "" {
 			t.Errorf("%v printed (-want +got):\n%s", test.args, diff)
 		}
+	}
+}
+
+// Who interrupts while the hub is being read is not told of an error either.
+func TestWatchIsInterruptedWhileReading(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	kubeconfig := serveHub(t, func(string) any {
+		interrupt()
+		return metav1.PartialObjectMetadataList{}
+	})
+	var out bytes.Buffer
+	if code := Run(ctx, unreached(t), []string{"status", "--watch", "--kubeconfig", kubeconfig}, &out, &out); code != 0 || out.String() != "" {
+		t.Errorf("exits with %d and says %q", code, out.String())
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -25,19 +24,24 @@ const superviseCommand = "local-supervisor"
 // newSuperviseCommand is "refit local-supervisor DIR": Refit starts one for each
 // local member, detached; people never do.
 func newSuperviseCommand() *cobra.Command {
-	return &cobra.Command{
+	var level logLevel
+	cmd := &cobra.Command{
 		Use:    superviseCommand + " DIR",
 		Short:  "Supervise the local member in a folder",
 		Hidden: true,
 		Args:   cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			least, err := level.read()
+			if err != nil {
+				return err
+			}
 			dir, err := filepath.Abs(args[0])
 			if err != nil {
 				return fmt.Errorf("supervise %s: %w", args[0], err)
 			}
 			ctx, cancel := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
 			defer cancel()
-			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
+			log := newLog(cmd.ErrOrStderr(), least) // which is the member's log, whoever started us
 			err = local.Supervise(ctx, dir, fetchBinaries, log)
 			if held := (*process.HeldError)(nil); errors.As(err, &held) {
 				log.Info("another supervisor has the member", "pid", held.Holder.PID)
@@ -46,6 +50,8 @@ func newSuperviseCommand() *cobra.Command {
 			return err
 		},
 	}
+	level.add(cmd)
+	return cmd
 }
 
 // fetchBinaries gets them from the user's store, for a caller that shows what

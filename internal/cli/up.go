@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,7 +14,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
+
+	"refit.dev/refit/internal/kube/controlplane/process"
 )
 
 // UpOptions say what "refit up" runs.
@@ -24,6 +26,8 @@ type UpOptions struct {
 	Namespace  string
 	// Port of the embedded hub; 0 is the one of the last start.
 	Port int
+	// LogLevel is the least that is logged, here and by the supervisors.
+	LogLevel slog.Level
 	// Out is where a person is told what happens.
 	Out io.Writer
 	// Ready is called once everything runs.
@@ -36,12 +40,13 @@ const readyTimeout = 2 * time.Minute
 func newUpCommand(app App) *cobra.Command {
 	var port int
 	var detach bool
+	var level logLevel
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Start the hub and the control loops",
 		Long: `Start the hub, a Kubernetes API server inside this process, and the control
 loops, and bring up the local members. It runs until interrupted; everything is
-kept in the data directory.
+kept in the data directory. Its log is logs/refit.log there, one JSON object a line.
 
 With --kubeconfig the same loops run against that management cluster instead.`,
 		Example: `  refit up
@@ -56,9 +61,13 @@ With --kubeconfig the same loops run against that management cluster instead.`,
 			case port != 0 && flag(cmd, "kubeconfig") != "":
 				return fmt.Errorf("--port %d: is of the embedded hub, and --kubeconfig %s names another; leave one of them out", port, flag(cmd, "kubeconfig"))
 			}
+			least, err := level.read()
+			if err != nil {
+				return err
+			}
 			options := UpOptions{
 				DataDir: flag(cmd, "data-dir"), Kubeconfig: flag(cmd, "kubeconfig"), Namespace: flag(cmd, "namespace"),
-				Port: port, Out: cmd.OutOrStdout(),
+				Port: port, LogLevel: least, Out: cmd.OutOrStdout(),
 			}
 			if detach {
 				return upDetached(cmd.Context(), options)
@@ -67,6 +76,7 @@ With --kubeconfig the same loops run against that management cluster instead.`,
 			return app.Up(cmd.Context(), options)
 		},
 	}
+	level.add(cmd)
 	cmd.Flags().IntVar(&port, "port", 0, "loopback port of the hub (default: the one of the last start, else any that is free)")
 	cmd.Flags().BoolVarP(&detach, "detach", "d", false, "return once everything runs, and leave it running")
 	return cmd
@@ -96,14 +106,24 @@ func announcer(dataDir string) func() {
 	}
 }
 
+// wordsLimit is more than a process says in its life that has a log to say it to.
+const wordsLimit = 1 << 20
+
+// openWords opens the file of what a process says beside its log, such as why it
+// panics, and bounds what those before it said.
+func openWords(path string) (*os.File, error) {
+	_ = process.BoundLog(path, wordsLimit) // what cannot be bounded is written to all the same
+	return os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+}
+
 // sayTo sends standard output and error to the end of a file.
 func sayTo(path string) {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	file, err := openWords(path)
 	if err != nil {
 		return // they stay where they are: nobody reads it, and nothing breaks
 	}
 	for _, standard := range []int{1, 2} {
-		_ = unix.Dup3(int(file.Fd()), standard, 0)
+		_ = replace(standard, int(file.Fd()))
 	}
 	_ = file.Close()
 }
@@ -127,7 +147,7 @@ func upDetached(ctx context.Context, options UpOptions) error {
 	if err != nil {
 		return fmt.Errorf("start the hub: %w", err)
 	}
-	args := []string{"up", "--data-dir", options.DataDir, "--namespace", options.Namespace, "--port", fmt.Sprint(options.Port)}
+	args := []string{"up", "--data-dir", options.DataDir, "--namespace", options.Namespace, "--port", fmt.Sprint(options.Port), "--log-level", levelName(options.LogLevel)}
 	if options.Kubeconfig != "" {
 		args = append(args, "--kubeconfig", options.Kubeconfig)
 	}

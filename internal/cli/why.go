@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -11,13 +10,18 @@ import (
 	"refit.dev/refit/internal/view"
 )
 
-func newWhyCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "why MEMBER",
-		Short:   "Say why a member is where it is, since when, and what to do",
-		Example: `  refit why payments-eu-1`,
-		Args:    exactlyOne("MEMBER"),
+func newWhyCommand(app App) *cobra.Command {
+	output := format{now: app.Now}
+	cmd := &cobra.Command{
+		Use:   "why MEMBER",
+		Short: "Say why a member is where it is, since when, and what to do",
+		Example: `  refit why payments-eu-1
+  refit why payments-eu-1 -o json | jq -r .member.why.fix`,
+		Args: exactlyOne("MEMBER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := output.check(); err != nil {
+				return err
+			}
 			hub, err := connect(cmd)
 			if err != nil {
 				return err
@@ -26,15 +30,15 @@ func newWhyCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			why, found := view.WhyOf(seen.Hub, seen.held, args[0], time.Now())
+			why, found := view.WhyOf(seen.Hub, seen.held, args[0], app.Now())
 			if !found {
 				return fmt.Errorf("no member %q in namespace %s; there are: %s", args[0], hub.namespace, memberNames(seen.Hub))
 			}
-			out := cmd.OutOrStdout()
-			fmt.Fprint(out, why.Text(view.Style{Color: NewScreen(out).color, Now: time.Now()}))
-			return nil
+			return output.print(cmd, why)
 		},
 	}
+	output.add(cmd)
+	return cmd
 }
 
 func memberNames(hub observe.Hub) string {

@@ -40,9 +40,9 @@ type loops struct {
 	// skew is how far our clock is ahead, skewed why nobody knows.
 	skew   time.Duration
 	skewed error
-	t     *testing.T
-	clock *clocktesting.FakeClock
-	cloud *cloud
+	t      *testing.T
+	clock  *clocktesting.FakeClock
+	cloud  *cloud
 	// claims of the members, which hubs share that share a cloud.
 	claims *claims
 	// hub is what a person has of the hub; the loops' own client is watched.

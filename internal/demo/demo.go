@@ -189,8 +189,8 @@ func (d *Demo) settled(ctx context.Context, c client.Client) error {
 		status := view.Of(hub, time.Now())
 		d.Draw(status)
 		for _, f := range status.Fleets {
-			if f.Halt != "" && len(f.Waves) > 0 && f.Counts()[view.Failed] > 0 {
-				return fmt.Errorf("the fleet halted: %s", f.Halt)
+			if f.Halt.Code != "" && len(f.Waves) > 0 && f.Counts()[view.Failed] > 0 {
+				return fmt.Errorf("the fleet halted: %s", f.Halt.Message)
 			}
 		}
 		if status.Settled() {

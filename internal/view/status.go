@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "refit.dev/refit/api/v1alpha1"
 	"refit.dev/refit/internal/fleet"
@@ -34,16 +35,18 @@ type Fleet struct {
 	Release    string `json:"release"`
 	Kubernetes string `json:"kubernetes,omitempty"`
 	Revision   int64  `json:"revision"`
-	// Halt is why nothing of the fleet starts; empty where it may.
-	Halt  string `json:"halt,omitempty"`
+	// Halt is why nothing of the fleet starts; zero where it may.
+	Halt  Reason `json:"halt,omitzero"`
 	Waves []Wave `json:"waves"`
 }
 
 // Wave is an ordered part of a fleet.
 type Wave struct {
-	Name          string   `json:"name"`
-	MaxConcurrent int      `json:"maxConcurrent"`
-	Members       []Member `json:"members"`
+	Name          string `json:"name"`
+	MaxConcurrent int    `json:"maxConcurrent"`
+	// Why the next wave does not open yet; left out where it has, or is the last.
+	Why     Reason   `json:"why,omitzero"`
+	Members []Member `json:"members"`
 }
 
 // Member is one line of the picture.
@@ -52,8 +55,7 @@ type Member struct {
 	// Version of the control plane, and of the oldest node where it differs.
 	Version string `json:"version"`
 	Nodes   string `json:"nodes,omitempty"`
-	// State is Done, Running, Waiting, Failed or Skipped.
-	State State `json:"state"`
+	State   State  `json:"state"`
 	// Hop and Step of a running upgrade.
 	Hop  string `json:"hop,omitempty"`
 	Step string `json:"step,omitempty"`
@@ -63,7 +65,7 @@ type Member struct {
 	// Why it is not further.
 	Why Reason `json:"why"`
 	// Took is how long the last upgrade took, where it is done.
-	Took time.Duration `json:"took,omitempty"`
+	Took metav1.Duration `json:"took,omitzero"`
 }
 
 // Reason is why something is not further than it is.
@@ -84,6 +86,7 @@ const (
 	Running State = "Running"
 	Waiting State = "Waiting"
 	Failed  State = "Failed"
+	Aborted State = "Aborted"
 	Skipped State = "Skipped"
 )
 
@@ -96,14 +99,14 @@ func Held(hub observe.Hub, held fleet.Reason, now time.Time) Status {
 	in := observe.Rollout(hub, now)
 	decision := hold.Starts(rollout.Decide(in), held)
 	p := painter{hub: hub, decision: decision}
-	var status Status
+	status := Status{Fleets: []Fleet{}}
 	assigned := map[string]bool{}
 	for _, state := range decision.Fleets {
 		i := slices.IndexFunc(in.Fleets, func(f rollout.Fleet) bool { return f.Name == state.Name })
 		status.Fleets = append(status.Fleets, p.fleet(in.Fleets[i], state))
-		for _, wave := range in.Fleets[i].Waves {
-			for _, name := range wave.Members {
-				assigned[name] = true
+		for _, wave := range status.Fleets[len(status.Fleets)-1].Waves {
+			for _, m := range wave.Members {
+				assigned[m.Name] = true
 			}
 		}
 	}
@@ -123,24 +126,38 @@ type painter struct {
 }
 
 func (p painter) fleet(f rollout.Fleet, state rollout.FleetState) Fleet {
-	seen := Fleet{Name: f.Name, Release: f.Release.Name, Revision: f.Revision, Halt: state.Halt.Message}
+	seen := Fleet{Name: f.Name, Release: f.Release.Name, Revision: f.Revision, Halt: reasonOf(state.Halt), Waves: []Wave{}}
 	if !f.Release.Target.IsZero() {
 		seen.Kubernetes = f.Release.Target.String()
 	}
 	for i, w := range state.Waves {
-		wave := Wave{Name: w.Name, MaxConcurrent: f.Waves[i].MaxConcurrent}
-		for _, group := range []struct {
-			state State
-			names []string
-		}{{Failed, w.Failed}, {Running, w.Running}, {Waiting, w.Waiting}, {Done, w.Done}, {Skipped, w.Skipped}} {
-			for _, name := range group.names {
-				wave.Members = append(wave.Members, p.member(name, group.state))
-			}
+		wave := Wave{Name: w.Name, MaxConcurrent: f.Waves[i].MaxConcurrent, Members: p.members(w)}
+		if i < len(state.Waves)-1 {
+			wave.Why = reasonOf(w.Why)
 		}
-		slices.SortFunc(wave.Members, func(a, b Member) int { return strings.Compare(a.Name, b.Name) })
 		seen.Waves = append(seen.Waves, wave)
 	}
+	if rest := p.members(state.Rest); len(rest) > 0 {
+		seen.Waves = append(seen.Waves, Wave{Members: rest})
+	}
 	return seen
+}
+
+// members of a wave, by name.
+func (p painter) members(w rollout.WaveState) []Member {
+	members := []Member{}
+	for _, group := range []struct {
+		state State
+		names []string
+	}{
+		{Failed, w.Failed}, {Aborted, w.Aborted}, {Running, w.Running}, {Waiting, w.Waiting}, {Done, w.Done}, {Skipped, w.Skipped},
+	} {
+		for _, name := range group.names {
+			members = append(members, p.member(name, group.state))
+		}
+	}
+	slices.SortFunc(members, func(a, b Member) int { return strings.Compare(a.Name, b.Name) })
+	return members
 }
 
 func (p painter) member(name string, state State) Member {
@@ -163,11 +180,11 @@ func (p painter) member(name string, state State) Member {
 		seen.Hop, seen.Step = up.Status.Hop, up.Status.Step
 		seen.NodesDone, seen.NodesTotal = up.Status.Nodes.Done, up.Status.Nodes.Total
 		seen.Why = whyOf(up)
-	case Failed:
+	case Failed, Aborted:
 		seen.Why = whyOf(up)
 	case Done:
 		if ended := meta.FindStatusCondition(up.Status.Conditions, v1.ConditionEnded); ended != nil {
-			seen.Took = ended.LastTransitionTime.Sub(up.CreationTimestamp.Time)
+			seen.Took.Duration = ended.LastTransitionTime.Sub(up.CreationTimestamp.Time)
 		}
 	case Waiting, Skipped:
 	}
@@ -186,7 +203,7 @@ func (p painter) newest(member string) *v1.ClusterUpgrade {
 }
 
 func reasonOf(r fleet.Reason) Reason {
-	return Reason{Code: string(r.Code), Message: r.Message, Object: r.Object, Fix: r.Fix, Since: r.Since}
+	return Reason{Code: string(r.Code), Message: r.Message, Object: r.Object, Fix: r.Fix, Since: r.Since.UTC()}
 }
 
 func whyOf(up *v1.ClusterUpgrade) Reason {
@@ -194,7 +211,7 @@ func whyOf(up *v1.ClusterUpgrade) Reason {
 	if why == nil {
 		return Reason{Code: string(fleet.Starting), Message: "not looked at yet"}
 	}
-	return Reason{Code: why.Code, Message: why.Message, Object: why.Object, Fix: why.Fix, Since: why.Since.Time}
+	return Reason{Code: why.Code, Message: why.Message, Object: why.Object, Fix: why.Fix, Since: why.Since.UTC()}
 }
 
 // Settled tells whether nothing is left to do or to wait for: every member of
@@ -233,10 +250,10 @@ func (f Fleet) Headline() string {
 	}
 	version := f.Kubernetes
 	if version == "" {
-		version = "no such release"
+		version = noRelease
 	}
 	parts := []string{fmt.Sprintf("%s → release %s (%s): %d of %d done", f.Name, f.Release, version, counts[Done], total)}
-	for _, state := range []State{Running, Waiting, Failed, Skipped} {
+	for _, state := range []State{Running, Waiting, Failed, Aborted, Skipped} {
 		if counts[state] > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", counts[state], strings.ToLower(string(state))))
 		}

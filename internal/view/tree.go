@@ -5,40 +5,31 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"refit.dev/refit/internal/fleet"
 )
 
-// Style is how a picture is printed.
-type Style struct {
-	// Color prints with ANSI colours.
-	Color bool
-	// Width cuts lines, in columns; 0 does not.
-	Width int
-	Now   time.Time
-}
-
-// Tree prints a picture as a tree: fleets, waves, members, and the reason for
+// Text prints a picture as a tree: fleets, waves, members, and the reason for
 // everything that is not further.
-func (s Status) Tree(style Style) string {
+func (s Status) Text(style Style) string {
 	var lines []string
+	add := func(line, hang string) { lines = append(lines, style.wrap(line, hang)...) }
 	for _, f := range s.Fleets {
-		lines = append(lines, style.bold("fleet "+f.Headline()))
-		if f.Halt != "" {
-			lines = append(lines, style.red("!  halted: "+f.Halt))
+		add(style.bold("fleet "+f.Headline()), "   ")
+		if f.Halt.Code != "" {
+			add(style.red("!  halted: "+f.Halt.Message), "   ")
 		}
 		for _, w := range f.Waves {
-			lines = append(lines, fmt.Sprintf("└─ wave %s, %d at once", w.Name, w.MaxConcurrent))
+			add("└─ "+w.headline(), "   ")
 			lines = append(lines, style.members(w.Members)...)
 		}
 	}
 	if len(s.Unassigned) > 0 {
-		lines = append(lines, style.bold("members of no fleet"))
+		add(style.bold("members of no fleet"), "   ")
 		lines = append(lines, style.members(s.Unassigned)...)
 	}
 	if len(lines) == 0 {
-		lines = []string{"no fleets and no members: create a member with \"refit local create\", then apply a Release and a Fleet"}
-	}
-	for i := range lines {
-		lines[i] = style.cut(lines[i])
+		add("no fleets and no members: create a member with \"refit local create\", then apply a Release and a Fleet", "")
 	}
 	return strings.Join(lines, "\n") + "\n"
 }
@@ -50,13 +41,27 @@ func (style Style) members(members []Member) []string {
 	}
 	var lines []string
 	for i, m := range members {
-		branch := "├─"
+		branch, trunk := "├─", "│ "
 		if i == len(members)-1 {
-			branch = "└─"
+			branch, trunk = "└─", "  "
 		}
-		lines = append(lines, fmt.Sprintf("   %s %s %-*s  %s", branch, style.mark(m.State), width, m.Name, style.line(m)))
+		line := fmt.Sprintf("   %s %s %-*s  %s", branch, style.mark(m.State), width, m.Name, style.line(m))
+		lines = append(lines, style.wrap(line, fmt.Sprintf("   %s   %-*s  ", trunk, width, ""))...)
 	}
 	return lines
+}
+
+// headline is a wave in one line. That it is under way is told of its members;
+// that it waits for something else, here.
+func (w Wave) headline() string {
+	if w.Name == "" {
+		return "in no wave"
+	}
+	line := fmt.Sprintf("wave %s, %d at once", w.Name, w.MaxConcurrent)
+	if w.Why.Code == string(fleet.Soaking) || w.Why.Code == string(fleet.EmptyWave) {
+		line += ": " + w.Why.Message
+	}
+	return line
 }
 
 // line is what follows a member's name.
@@ -76,12 +81,14 @@ func (style Style) line(m Member) string {
 		}
 		return fmt.Sprintf("%s%s  %s%s", versions, where, m.Why.Message, style.since(m.Why))
 	case Done:
-		if m.Took > 0 {
+		if m.Took.Duration > 0 {
 			return fmt.Sprintf("%s  done in %s", versions, m.Took.Round(time.Second))
 		}
 		return versions + "  done"
 	case Failed:
 		return fmt.Sprintf("%s  %s", versions, style.red("failed: "+m.Why.Message))
+	case Aborted:
+		return fmt.Sprintf("%s  %s", versions, m.Why.Message)
 	case Waiting:
 		return fmt.Sprintf("%s  waiting: %s", versions, m.Why.Message)
 	case Skipped:
@@ -113,63 +120,12 @@ func (style Style) mark(state State) string {
 		return style.paint("33", "▶")
 	case Failed:
 		return style.paint("31", "✗")
+	case Aborted:
+		return style.paint("31", "■")
 	case Waiting:
 		return "·"
 	case Skipped:
 		return "-"
 	}
 	return " "
-}
-
-func (style Style) bold(text string) string { return style.paint("1", text) }
-func (style Style) red(text string) string  { return style.paint("31", text) }
-
-func (style Style) paint(code, text string) string {
-	if !style.Color {
-		return text
-	}
-	return "\x1b[" + code + "m" + text + "\x1b[0m"
-}
-
-// columnsOf is a line's width; colour codes take no room.
-func columnsOf(line string) int {
-	columns, escaped := 0, false
-	for _, r := range line {
-		switch {
-		case r == '\x1b':
-			escaped = true
-		case escaped:
-			escaped = r != 'm'
-		default:
-			columns++
-		}
-	}
-	return columns
-}
-
-// cut shortens a line to the width.
-func (style Style) cut(line string) string {
-	if style.Width <= 0 || columnsOf(line) <= style.Width {
-		return line
-	}
-	var out strings.Builder
-	columns, escaped := 0, false
-	for _, r := range line {
-		switch {
-		case r == '\x1b':
-			escaped = true
-		case escaped:
-			escaped = r != 'm'
-		case columns == style.Width-1:
-			out.WriteString("…")
-			if style.Color {
-				out.WriteString("\x1b[0m")
-			}
-			return out.String()
-		default:
-			columns++
-		}
-		out.WriteRune(r)
-	}
-	return out.String()
 }

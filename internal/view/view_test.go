@@ -214,7 +214,7 @@ func TestTree(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			status := view.Of(hub, now)
-			plain := status.Tree(view.Style{Now: now})
+			plain := status.Text(view.Style{Now: now})
 			golden(t, "tree-"+name+".golden", plain)
 			if strings.Contains(plain, "\x1b") {
 				t.Error("there is colour where none was asked for")
@@ -228,9 +228,9 @@ func TestTree(t *testing.T) {
 
 func TestTreeInColor(t *testing.T) {
 	for name, hub := range map[string]observe.Hub{"busy": busy(), "halted": halted(), "held": held()} {
-		colored := view.Of(hub, now).Tree(view.Style{Color: true, Now: now})
+		colored := view.Of(hub, now).Text(view.Style{Color: true, Now: now})
 		golden(t, "tree-"+name+"-color.golden", colored)
-		plain := view.Of(hub, now).Tree(view.Style{Now: now})
+		plain := view.Of(hub, now).Text(view.Style{Now: now})
 		if diff := cmp.Diff(plain, uncolored(colored)); diff != "" {
 			t.Errorf("colour changes the text of %s (-plain +colored):\n%s", name, diff)
 		}
@@ -249,23 +249,38 @@ func uncolored(text string) string {
 	return out.String()
 }
 
-// A line is as wide as the terminal at most; what fits is left whole.
-func TestTreeIsCut(t *testing.T) {
-	status := view.Of(busy(), now)
-	golden(t, "tree-busy-60.golden", status.Tree(view.Style{Width: 60, Now: now}))
-	golden(t, "tree-busy-60-color.golden", status.Tree(view.Style{Width: 60, Color: true, Now: now}))
+// texts are what is shown of a busy hub, in every way there is.
+func texts(style view.Style) map[string]string {
+	texts := map[string]string{
+		"status":       view.Of(busy(), now).Text(style),
+		"status, held": view.Of(held(), now).Text(style),
+		"no status":    view.Of(observe.Hub{}, now).Text(style),
+		"plan":         view.PlanOf(busy(), core.Reason{}, now).Text(style),
+		"plan, held":   view.PlanOf(held(), core.Reason{}, now).Text(style),
+		"no plan":      view.PlanOf(observe.Hub{}, core.Reason{}, now).Text(style),
+	}
+	for name, hub := range map[string]observe.Hub{"eu-2": busy(), "eu-3": busy(), "eu-1": held()} {
+		why, _ := view.WhyOf(hub, core.Reason{}, name, now)
+		texts["why "+name] = why.Text(style)
+	}
+	return texts
+}
 
-	whole := strings.Split(status.Tree(view.Style{Now: now}), "\n")
-	for width := 1; width < 220; width++ {
-		for _, color := range []bool{false, true} {
-			cut := strings.Split(uncolored(status.Tree(view.Style{Width: width, Color: color, Now: now})), "\n")
-			for i, line := range cut {
-				want := whole[i]
-				if utf8.RuneCountInString(want) > width {
-					want = string([]rune(want)[:width-1]) + "…"
+// A line is as wide as the terminal at most, nothing is left out of it, and a
+// command that a person copies from it is the command.
+func TestTextFits(t *testing.T) {
+	style := view.Style{Now: now}
+	whole := texts(style)
+	for style.Width = 20; style.Width < 240; style.Width++ {
+		for _, style.Color = range []bool{false, true} {
+			for name, text := range texts(style) {
+				for line := range strings.SplitSeq(uncolored(text), "\n") {
+					if utf8.RuneCountInString(line) > style.Width {
+						t.Fatalf("%s at width %d: line of %d columns\n%s", name, style.Width, utf8.RuneCountInString(line), line)
+					}
 				}
-				if line != want {
-					t.Fatalf("at width %d, in colour %t, line is\n%q, want\n%q", width, color, line, want)
+				if want, got := letters(whole[name]), letters(uncolored(text)); want != got {
+					t.Fatalf("%s at width %d, in colour %t, says\n%s\nwant\n%s", name, style.Width, style.Color, got, want)
 				}
 			}
 		}
@@ -277,7 +292,67 @@ var restored = hold.Why(hold.Input{Hub: "hub-2", Lives: []string{"hub-1"}})
 
 // A hub that only watches says so, and nothing of it is about to start.
 func TestTreeOfARestoredHub(t *testing.T) {
-	golden(t, "tree-restored.golden", view.Held(busy(), restored, now).Tree(view.Style{Now: now}))
+	golden(t, "tree-restored.golden", view.Held(busy(), restored, now).Text(view.Style{Now: now}))
+}
+
+// letters are what a text says: without the branches of a tree, spaces, ends of
+// lines and the backslashes before them.
+func letters(text string) string {
+	return strings.NewReplacer(" ", "", "│", "", "\\\n", "", "\n", "").Replace(text)
+}
+
+func TestCommandsCanBeCopied(t *testing.T) {
+	why, _ := view.WhyOf(busy(), core.Reason{}, "eu-2", now)
+	for _, test := range []struct {
+		width int
+		want  string
+	}{
+		{160, "to do     bring more of its pods to Ready, or let it allow a disruption: kubectl edit poddisruptionbudget -n shop web\n"},
+		{80, "to do     bring more of its pods to Ready, or let it allow a disruption:\n          kubectl edit poddisruptionbudget -n shop web\n"},
+		{55, "          kubectl edit poddisruptionbudget -n shop web\n"},
+		{50, "          kubectl edit poddisruptionbudget -n \\\n          shop web\n"},
+		{40, "          kubectl edit \\\n          poddisruptionbudget -n shop \\\n          web\n"},
+	} {
+		if text := why.Text(view.Style{Width: test.width, Now: now}); !strings.Contains(text, test.want) {
+			t.Errorf("at width %d:\n%s\nwant\n%s", test.width, text, test.want)
+		}
+	}
+}
+
+// Where there is hardly any width, what fits is shown, and the rest is not.
+func TestTextOfTinyTerminals(t *testing.T) {
+	for width := 1; width < 20; width++ {
+		for line := range strings.SplitSeq(view.Of(busy(), now).Text(view.Style{Width: width, Now: now}), "\n") {
+			if utf8.RuneCountInString(line) > width {
+				t.Fatalf("at width %d: %q", width, line)
+			}
+		}
+		lines := func(width int) int {
+			return strings.Count(view.Of(busy(), now).Text(view.Style{Width: width, Now: now}), "\n")
+		}
+		if lines(width) != lines(20) {
+			t.Errorf("at width %d there are %d lines, want the %d of width 20", width, lines(width), lines(20))
+		}
+	}
+}
+
+func TestTextNarrow(t *testing.T) {
+	golden(t, "tree-busy-60.golden", view.Of(busy(), now).Text(view.Style{Width: 60, Now: now}))
+	golden(t, "tree-busy-60-color.golden", view.Of(busy(), now).Text(view.Style{Width: 60, Color: true, Now: now}))
+}
+
+func TestPlan(t *testing.T) {
+	for name, hub := range map[string]observe.Hub{"busy": busy(), "held": held(), "no-release": lost(), "empty": {}, "behind": behind()} {
+		golden(t, "plan-"+name+".golden", view.PlanOf(hub, core.Reason{}, now).Text(view.Style{Now: now}))
+	}
+}
+
+// behind is a fleet one member of which may start, several minors behind.
+func behind() observe.Hub {
+	return observe.Hub{
+		Releases: []v1.Release{release()}, Fleets: []v1.Fleet{fleet("main", "2026.11")},
+		Members: []v1.MemberCluster{member("eu-1", "main", "v1.34.1", "v1.34.1", "")},
+	}
 }
 
 func TestWhy(t *testing.T) {

@@ -57,7 +57,7 @@ func WhyOf(hub observe.Hub, held fleet.Reason, name string, now time.Time) (Why,
 		why.Failure = failure.Code + ": " + failure.Message
 	}
 	for _, step := range up.Status.Steps {
-		why.Steps = append(why.Steps, StepTime{Hop: step.Hop, Step: step.Name, Started: step.Started.Time, Finished: step.Finished.Time})
+		why.Steps = append(why.Steps, StepTime{Hop: step.Hop, Step: step.Name, Started: step.Started.UTC(), Finished: step.Finished.UTC()})
 	}
 	return why, true
 }
@@ -84,7 +84,8 @@ func (s Status) find(name string) (Why, bool) {
 func (w Why) Text(style Style) string {
 	var out strings.Builder
 	line := func(label, format string, args ...any) {
-		fmt.Fprintf(&out, "%-9s %s\n", label, fmt.Sprintf(format, args...))
+		whole := fmt.Sprintf("%-9s %s", label, fmt.Sprintf(format, args...))
+		out.WriteString(strings.Join(style.wrap(whole, strings.Repeat(" ", 10)), "\n") + "\n")
 	}
 	m := w.Member
 	line("member", "%s", known(style.bold(m.Name), m.Version, label("nodes", m.Nodes)))

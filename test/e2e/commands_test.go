@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -149,6 +150,58 @@ func (u *user) detach() int {
 		u.t.Fatal(err)
 	}
 	return pid
+}
+
+// Hub and supervisor log one JSON object a line, from the level on that was asked
+// for, to the end of what there was.
+func TestLogs(t *testing.T) {
+	u := newUser(t)
+	u.must("up", "--detach", "--log-level", "debug")
+	u.must("local", "create", "one", "--version", v137, "--nodes", "1")
+	eventually(t, time.Minute, "the member is seen", func() (bool, string) {
+		out := u.must("status")
+		return strings.Contains(out, v137), out
+	})
+	u.must("down")
+	logs := map[string]string{
+		filepath.Join(u.dataDir, "logs", "refit.log"):                      "member seen",
+		filepath.Join(u.dataDir, "local", "one", "logs", "supervisor.log"): "started",
+	}
+	for path, want := range logs {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := 0
+		for line := range strings.Lines(string(text)) {
+			var object struct {
+				Time       time.Time
+				Level, Msg string
+			}
+			if err := json.Unmarshal([]byte(line), &object); err != nil || object.Time.IsZero() || object.Level == "" {
+				t.Errorf("%s: %v: %s", path, err, line)
+			}
+			if object.Msg == want {
+				seen++
+			}
+		}
+		if seen == 0 {
+			t.Errorf("%s does not say %q:\n%s", path, want, text)
+		}
+	}
+	before, err := os.ReadFile(filepath.Join(u.dataDir, "logs", "refit.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.must("up", "--detach", "--log-level", "error")
+	u.must("down")
+	after, err := os.ReadFile(filepath.Join(u.dataDir, "logs", "refit.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if added, goesOn := strings.CutPrefix(string(after), string(before)); !goesOn || strings.Contains(added, `"level":"INFO"`) {
+		t.Errorf("at the level error there is added, or put in its place,\n%s", added)
+	}
 }
 
 // The same loops run against a real management cluster. What it must show is

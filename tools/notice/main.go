@@ -18,7 +18,7 @@ import (
 )
 
 // platforms are those the binary is released for. A module may be needed on one of them alone.
-var platforms = []string{"linux/amd64", "linux/arm64"} //nolint:gochecknoglobals // a constant, but for the language
+var platforms = []string{"linux/amd64", "linux/arm64", "darwin/amd64", "darwin/arm64"} //nolint:gochecknoglobals // a constant, but for the language
 
 func main() {
 	root := flag.String("C", ".", "the folder of the module that the packages belong to")

@@ -16,6 +16,10 @@ import (
 // SupervisorLog is the name of the supervisor's own log.
 const SupervisorLog = "supervisor"
 
+// logLimit is of the supervisor's own log, and twice that on disk: years of a
+// member that is well.
+const logLimit = 1 << 20
+
 // LogNames are the logs that every member has.
 func LogNames() []string {
 	names := []string{SupervisorLog}

@@ -242,7 +242,7 @@ func (m Members) spawn(f folder) (*process.Process, error) {
 	if err := os.MkdirAll(filepath.Dir(f.log()), 0o700); err != nil {
 		return nil, fmt.Errorf("start the supervisor: %w", err)
 	}
-	if err := process.BoundLog(f.log(), 1<<20); err != nil {
+	if err := process.BoundLog(f.log(), logLimit); err != nil {
 		return nil, err
 	}
 	command := append(m.Supervisor[1:len(m.Supervisor):len(m.Supervisor)], string(f))

@@ -171,7 +171,9 @@ const (
 
 // tendNodes keeps the nodes as the machines are.
 func (s *supervisor) tendNodes(ctx context.Context) {
+	said := ""
 	for ctx.Err() == nil {
+		_ = process.BoundLog(s.folder.log(), logLimit) // it is no reason to leave nodes alone
 		pause := choresAgain
 		switch {
 		case !exists(s.folder.declaration()):
@@ -180,9 +182,8 @@ func (s *supervisor) tendNodes(ctx context.Context) {
 			s.control.Stop()
 		case s.control.Status().Healthy(controlplane.APIServer):
 			var err error
-			if pause, err = s.doChores(ctx); err != nil {
-				s.log.Warn("nodes", "error", err)
-			}
+			pause, err = s.doChores(ctx)
+			said = s.sayOnce(said, err)
 		}
 		timer := time.NewTimer(pause)
 		select {
@@ -192,6 +193,20 @@ func (s *supervisor) tendNodes(ctx context.Context) {
 		}
 		timer.Stop()
 	}
+}
+
+// sayOnce logs an error that differs from the last one, and that it is over.
+func (s *supervisor) sayOnce(said string, err error) string {
+	switch {
+	case err == nil && said != "":
+		s.log.Info("nodes are tended again")
+	case err != nil && err.Error() != said:
+		s.log.Warn("nodes", "error", err)
+	}
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }
 
 // doChores looks once and does what is to be done.

@@ -9,9 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Supported is nil where processes can be supervised.
-func Supported() error { return nil }
-
 // pidfd is a handle that stays with one process.
 type pidfd struct{ file *os.File }
 
