@@ -33,6 +33,8 @@ func serveHub(t *testing.T, lists func(resource string) any) string {
 		case strings.HasSuffix(r.URL.Path, "/configmaps/refit-hub"): // no loops have run yet
 			w.WriteHeader(http.StatusNotFound)
 			fmt.Fprint(w, `{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}`)
+		case r.Method == http.MethodDelete:
+			fmt.Fprint(w, `{"kind": "Status", "apiVersion": "v1", "status": "Success"}`)
 		case r.Method == http.MethodPost:
 			w.WriteHeader(http.StatusCreated)
 			_, _ = w.Write(body)
@@ -53,7 +55,7 @@ func serveHub(t *testing.T, lists func(resource string) any) string {
 // discovery is what an API server says that it serves.
 func discovery() map[string]string {
 	return map[string]string{
-		"/api": `{"kind": "APIVersions", "versions": ["v1"]}`,
+		"/api":    `{"kind": "APIVersions", "versions": ["v1"]}`,
 		"/api/v1": `{"kind": "APIResourceList", "groupVersion": "v1", "resources": [{"name": "configmaps", "kind": "ConfigMap", "namespaced": true}]}`,
 		"/apis": `{"kind": "APIGroupList", "apiVersion": "v1", "groups": [
 			{"name": "refit.dev", "versions": [{"groupVersion": "refit.dev/v1alpha1", "version": "v1alpha1"}]},

@@ -83,31 +83,35 @@ func (h *hub) start(start rollout.Start) {
 // again judges the start of a member that was there already in this revision:
 // it is brought back once a day, if at all, and not before it was looked at.
 func (h *hub) again(start rollout.Start, last rollout.Upgrade) {
-	if last.Outcome == rollout.Aborted && h.same(start, last) && !h.agreed(start, last) {
-		h.breaks("member %s would start again after it was aborted", start.Member)
-	}
-	if last.Outcome != rollout.Done || !h.same(start, last) {
+	if !h.same(start, last) {
 		return
 	}
+	if last.Outcome == rollout.Aborted && !h.agreed(start, last) {
+		h.breaks("member %s would start again after it was aborted", start.Member)
+	}
+	if last.Outcome != rollout.Done {
+		return
+	}
+	if h.done(start) > 1 && h.Now.Sub(last.StartedAt) < 24*time.Hour {
+		h.breaks("member %s would be brought back twice within a day, last at %s", start.Member, last.StartedAt.UTC().Format(time.DateTime))
+	}
+	if slices.ContainsFunc(h.Members, func(m rollout.Member) bool { return m.Name == start.Member && !last.EndedAt.Before(m.ObservedAt) }) {
+		h.breaks("member %s would start again without a look since it was done", start.Member)
+	}
+	if slices.ContainsFunc(h.Fleets, func(f rollout.Fleet) bool { return f.UID == start.FleetUID && f.ReportDrift }) {
+		h.breaks("member %s would be brought back, of which only drift is to be reported", start.Member)
+	}
+}
+
+// done counts how often the member was brought to what a start is of.
+func (h *hub) done(start rollout.Start) int {
 	times := 0
 	for _, u := range h.Upgrades {
 		if u.Member == start.Member && u.Outcome == rollout.Done && h.same(start, u) {
 			times++
 		}
 	}
-	if times > 1 && h.Now.Sub(last.StartedAt) < 24*time.Hour {
-		h.breaks("member %s would be brought back twice within a day, last at %s", start.Member, last.StartedAt.UTC().Format(time.DateTime))
-	}
-	for _, m := range h.Members {
-		if m.Name == start.Member && !last.EndedAt.Before(m.ObservedAt) {
-			h.breaks("member %s would start again without a look since it was done", start.Member)
-		}
-	}
-	for _, f := range h.Fleets {
-		if f.UID == start.FleetUID && f.ReportDrift {
-			h.breaks("member %s would be brought back, of which only drift is to be reported", start.Member)
-		}
-	}
+	return times
 }
 
 // same tells whether an upgrade is of the revision that a start is of.
@@ -170,21 +174,7 @@ func (h *hub) fleet(start rollout.Start) {
 // failures of a fleet, and of each of its waves, are no more than it tolerates.
 // Those that a person agreed to since are not counted.
 func (h *hub) failures(start rollout.Start, f rollout.Fleet) {
-	all, waves := map[string]rollout.Upgrade{}, map[string]map[string]rollout.Upgrade{}
-	for _, u := range h.Upgrades {
-		if u.FleetUID != f.UID || u.Revision != f.Revision || u.Outcome != rollout.Failed && !h.stuck(u) || h.agreed(start, u) {
-			continue
-		}
-		for _, owner := range h.owners[u.Member] {
-			if wave, ours := strings.CutPrefix(owner, f.Name+"/"); ours {
-				all[u.Member] = u
-				if waves[wave] == nil {
-					waves[wave] = map[string]rollout.Upgrade{}
-				}
-				waves[wave][u.Member] = u
-			}
-		}
-	}
+	all := h.failed(start, f, func(string) bool { return true })
 	if own, failed := all[start.Member]; failed && own.Outcome == rollout.Failed && own.N == h.newest[start.Member].N {
 		h.tooMany(start, map[string]rollout.Upgrade{start.Member: own}, 0)
 		return
@@ -193,10 +183,27 @@ func (h *hub) failures(start rollout.Start, f rollout.Fleet) {
 		return
 	}
 	for _, w := range f.Waves {
-		if w.MaxFailures != nil && h.tooMany(start, waves[w.Name], *w.MaxFailures) {
+		in := func(wave string) bool { return wave == w.Name }
+		if w.MaxFailures != nil && h.tooMany(start, h.failed(start, f, in), *w.MaxFailures) {
 			return
 		}
 	}
+}
+
+// failed are the failures of a fleet's members in some of its waves, by member.
+func (h *hub) failed(start rollout.Start, f rollout.Fleet, in func(wave string) bool) map[string]rollout.Upgrade {
+	failed := map[string]rollout.Upgrade{}
+	for _, u := range h.Upgrades {
+		bad := u.FleetUID == f.UID && u.Revision == f.Revision && (u.Outcome == rollout.Failed || h.stuck(u))
+		ours := slices.ContainsFunc(h.owners[u.Member], func(owner string) bool {
+			wave, found := strings.CutPrefix(owner, f.Name+"/")
+			return found && in(wave)
+		})
+		if bad && ours && !h.agreed(start, u) {
+			failed[u.Member] = u
+		}
+	}
+	return failed
 }
 
 // tooMany tells whether more failed than are tolerated, and says so.
@@ -301,15 +308,9 @@ func (h *hub) order(state rollout.FleetState) {
 
 // passes judges a wave that passes now.
 func (h *hub) passes(f rollout.Fleet, w rollout.Wave, state rollout.FleetState) {
-	seats := map[uint32]bool{}
-	for _, seat := range state.Roster.Seats {
-		if seat.Wave == w.Name && seat.Cohort {
-			seats[seat.ID] = true
-		}
-	}
 	total, there := 0, 0
 	for _, m := range h.Members {
-		if !slices.Contains(w.Members, m.Name) || !seats[rollout.SeatOf(m)] || h.leftOut(f, m) {
+		if !slices.Contains(w.Members, m.Name) || !opened(state.Roster, w, m) || h.leftOut(f, m) {
 			continue
 		}
 		total++
@@ -317,17 +318,28 @@ func (h *hub) passes(f rollout.Fleet, w rollout.Wave, state rollout.FleetState) 
 		if seen && !h.flying[m.Name] {
 			there++
 		}
-		for _, u := range h.Upgrades {
-			if u.Member == m.Name && u.FleetUID == f.UID && u.Revision == f.Revision && u.Outcome == rollout.Done && h.Now.Before(u.EndedAt.Add(w.Soak)) {
-				h.breaks("wave %s of fleet %s would pass though %s has soaked for %s", w.Name, f.Name, m.Name, h.Now.Sub(u.EndedAt))
-			}
-		}
+		h.soaked(f, w, m)
 	}
 	if len(w.Members) == 0 && !w.AllowEmpty {
 		h.breaks("wave %s of fleet %s would pass, which selects nobody", w.Name, f.Name)
 	}
 	if there < w.MinSuccess.Up(total) {
 		h.breaks("wave %s of fleet %s would pass with %d of %d there", w.Name, f.Name, there, total)
+	}
+}
+
+// opened tells whether a wave had a member when it opened.
+func opened(roster rollout.Roster, w rollout.Wave, m rollout.Member) bool {
+	return slices.Contains(roster.Seats, rollout.Seat{ID: rollout.SeatOf(m), Wave: w.Name, Cohort: true})
+}
+
+// soaked: who was brought there in this revision has been there for the soak.
+func (h *hub) soaked(f rollout.Fleet, w rollout.Wave, m rollout.Member) {
+	for _, u := range h.Upgrades {
+		ours := u.Member == m.Name && u.FleetUID == f.UID && u.Revision == f.Revision
+		if ours && u.Outcome == rollout.Done && h.Now.Before(u.EndedAt.Add(w.Soak)) {
+			h.breaks("wave %s of fleet %s would pass though %s has soaked for %s", w.Name, f.Name, m.Name, h.Now.Sub(u.EndedAt))
+		}
 	}
 }
 

@@ -101,12 +101,12 @@ func (p *planner) failures(f Fleet, members []string) []Upgrade {
 // for so long that nobody would wait for it. It counts from then on.
 func (p *planner) failure(f Fleet, u Upgrade) (Upgrade, bool) {
 	if u.of(f) && u.Outcome == Running && u.Step != "" {
-		if stuck := u.Since.Add(3 * expected(u)); p.now.Before(stuck) {
-			p.recheck(stuck)
-		} else {
+		stuck := u.Since.Add(3 * expected(u))
+		if !p.now.Before(stuck) {
 			u.EndedAt = stuck
 			return u, true
 		}
+		p.recheck(stuck)
 	}
 	return u, u.failed(f)
 }

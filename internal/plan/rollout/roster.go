@@ -2,7 +2,7 @@ package rollout
 
 import (
 	"cmp"
-	"hash/fnv"
+	"crypto/sha256"
 	"slices"
 	"time"
 )
@@ -36,15 +36,7 @@ type Seat struct {
 // selector or an inventory has a slip more often than a tenth of all clusters
 // goes within minutes.
 func (p *planner) count(f Fleet) (seen Roster, shrankAt time.Time) {
-	waves := map[uint32]string{}
-	for _, w := range f.Waves {
-		for _, id := range p.ids(w.Members) {
-			waves[id] = w.Name
-		}
-	}
-	for _, id := range p.ids(f.NoWave) {
-		waves[id] = ""
-	}
+	waves := p.seated(f)
 	missing := func(seat Seat) bool {
 		wave, there := waves[seat.ID]
 		return !there || (wave != seat.Wave && f.has(seat.Wave))
@@ -55,15 +47,12 @@ func (p *planner) count(f Fleet) (seen Roster, shrankAt time.Time) {
 			lost++
 		}
 	}
-	seen = Roster{Seats: slices.Clone(f.Roster.Seats), LossAt: f.Roster.LossAt}
-	if seen.LossAt.IsZero() {
-		seen.LossAt = p.now
-	}
+	seen = Roster{Seats: slices.Clone(f.Roster.Seats), LossAt: cmp.Or(f.Roster.LossAt, p.now)}
 	agreed := !f.ShrankAt.IsZero() && p.verbs.resumed(f, Upgrade{EndedAt: f.ShrankAt})
-	shrank := lost >= max(3, (len(f.Roster.Seats)+9)/10) && !agreed
+	tooMany := lost >= max(3, (len(f.Roster.Seats)+9)/10)
 	lapses := seen.LossAt.Add(shrinkWithin)
 	switch {
-	case shrank:
+	case tooMany && !agreed:
 		shrankAt = cmp.Or(f.ShrankAt, p.now)
 	case lost > 0 && !agreed && p.now.Before(lapses):
 		p.recheck(lapses)
@@ -72,6 +61,20 @@ func (p *planner) count(f Fleet) (seen Roster, shrankAt time.Time) {
 	}
 	seen.seat(waves, missing)
 	return seen, shrankAt
+}
+
+// seated are the waves of a fleet's members, by ID.
+func (p *planner) seated(f Fleet) map[uint32]string {
+	waves := map[uint32]string{}
+	for _, w := range f.Waves {
+		for _, id := range p.ids(w.Members) {
+			waves[id] = w.Name
+		}
+	}
+	for _, id := range p.ids(f.NoWave) {
+		waves[id] = ""
+	}
+	return waves
 }
 
 // has tells whether a fleet has a wave of that name. Who was in none is in its
@@ -132,7 +135,6 @@ func (p *planner) id(member string) uint32 {
 
 // SeatOf is a member's ID in a roster.
 func SeatOf(m Member) uint32 {
-	hash := fnv.New32a()
-	hash.Write([]byte(cmp.Or(m.UID, m.Name)))
-	return hash.Sum32()
+	sum := sha256.Sum256([]byte(cmp.Or(m.UID, m.Name)))
+	return uint32(sum[0])<<24 | uint32(sum[1])<<16 | uint32(sum[2])<<8 | uint32(sum[3])
 }

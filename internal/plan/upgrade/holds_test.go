@@ -63,10 +63,12 @@ func TestInFlightWhenTheWorldChanges(t *testing.T) {
 
 		{name: "withdrawn before ControlPlane: superseded", situation: with(before, withdrawn), want: `ended Superseded
 			Withdrawn: release 2026.11 was withdrawn: loses volumes`},
-		{name: "withdrawn when it may have been asked for: waits to see", situation: with(with(asked, withdrawn), func(s *situation) { s.operations = nil }),
+		{
+			name: "withdrawn when it may have been asked for: waits to see", situation: with(with(asked, withdrawn), func(s *situation) { s.operations = nil }),
 			want: `ControlPlane v1.37.2
 			Withdrawn: release 2026.11 was withdrawn: loses volumes
-			again in 15s`},
+			again in 15s`,
+		},
 		{name: "withdrawn while the operation runs: it is observed to its end", situation: with(asked, withdrawn), want: observed},
 		{name: "withdrawn when it is baked: holds", situation: with(baked, withdrawn), want: `Nodes v1.37.2
 			Withdrawn: release 2026.11 was withdrawn: loses volumes

@@ -61,36 +61,35 @@ func controlPlane(in Input, p pass) (Step, bool) {
 	} else if found && op.Phase == fleet.Failed && op.Token == own {
 		return failed(in, op), false
 	}
-	cordoned, held := cordonedByOther(in)
-	ours := giveBack(in)
 	switch {
 	case !cp.Ready && in.Memory.reached(p):
 		return Step{}, true // it was seen there; the steps after it have guards of their own
 	case cp.Oldest.IsZero():
 		return Step{Why: unreachable(cp), Recheck: soon}, false
-	case !in.Cluster.Reaches(cp.Oldest, p.to) && held:
-		return Step{Why: noderoll.Taken(cordoned, "another upgrade"), Recheck: in.Now.Add(pollWaiting)}, false
-	case !in.Cluster.Reaches(cp.Oldest, p.to) && len(ours) > 0: // it was there, and somebody took it back
-		return Step{
-			Actions: ours, Recheck: soon,
-			Why: fleet.Reason{
-				Code:    fleet.NodeReplacing,
-				Message: fmt.Sprintf("giving back %d node(s) in hand: the control plane is at %s again", len(ours), cp.Oldest),
-			},
-		}, false
 	case !in.Cluster.Reaches(cp.Oldest, p.to):
-		return Step{
-			Actions: []plan.Action{plan.UpgradeControlPlane{From: cp.Oldest, To: p.to, Token: own}},
-			Recheck: soon,
-			Why: fleet.Reason{
-				Code:    fleet.OperationRunning,
-				Message: fmt.Sprintf("control plane goes from %s to %s", cp.Oldest, p.to),
-			},
-		}, false
+		return ask(in, p, own), false
 	case !cp.Ready && in.Memory.started(p, ControlPlane):
 		return Step{Why: unreachable(cp), Recheck: soon}, false
 	default:
 		return Step{}, true
+	}
+}
+
+// ask asks for the pass's version, unless a node is in somebody's hand.
+func ask(in Input, p pass, token string) Step {
+	from, soon := in.Cluster.ControlPlane.Oldest, in.Now.Add(pollRunning)
+	if cordoned, held := cordonedByOther(in); held {
+		return Step{Why: noderoll.Taken(cordoned, "another upgrade"), Recheck: in.Now.Add(pollWaiting)}
+	}
+	if ours := giveBack(in); len(ours) > 0 { // it was there, and somebody took it back
+		return Step{Actions: ours, Recheck: soon, Why: fleet.Reason{
+			Code:    fleet.NodeReplacing,
+			Message: fmt.Sprintf("giving back %d node(s) in hand: the control plane is at %s again", len(ours), from),
+		}}
+	}
+	return Step{
+		Actions: []plan.Action{plan.UpgradeControlPlane{From: from, To: p.to, Token: token}}, Recheck: soon,
+		Why: fleet.Reason{Code: fleet.OperationRunning, Message: fmt.Sprintf("control plane goes from %s to %s", from, p.to)},
 	}
 }
 
