@@ -103,7 +103,7 @@ func abortAndForget(t *testing.T, u *user, me string) {
 	if !strings.Contains(out, `kubectl patch clusterupgrade -n refit one.1 --type merge -p '{`) || !strings.Contains(out, `"endReason":"the wrong night"`) {
 		t.Errorf("refit abort one:\n%s", out)
 	}
-	eventually(t, time.Minute, "the upgrade is aborted", outcome("one.1", "Bake Aborted"))
+	eventually(t, time.Minute, "the upgrade is aborted", outcome("one.1", " Aborted"))
 	if by := u.mustKube("", "get", "clusterupgrade", "one.1", "-o", `jsonpath={.metadata.annotations.refit\.dev/by}`); by != me {
 		t.Errorf("aborted by %q, want %q", by, me)
 	}
