@@ -22,6 +22,7 @@ import (
 func effects() map[string]string {
 	return map[string]string{
 		"MemberCluster.spec.provider.local.name":    "TestClusterOfASilentMember",
+		"MemberCluster.spec.provider.fake":          "TestUpWithMadeUpMembers",
 		"MemberCluster.status.observedGeneration":   "TestMembersRecordsWhatItSees",
 		"MemberCluster.status.uid":                  "TestMembersRecordsWhatItSees",
 		"MemberCluster.status.controlPlane.version": "TestMembersRecordsWhatItSees",

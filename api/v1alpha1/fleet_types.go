@@ -95,7 +95,7 @@ type Wave struct {
 	// +optional
 	// +kubebuilder:default=1
 	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 1 : self == '100%' || !self.startsWith('0') && self.matches(r'^\\d\\d?%$')",message="maxConcurrent is a number of at least 1, or a percentage from 1% to 100%"
-	MaxConcurrent intstr.IntOrString `json:"maxConcurrent,omitempty"`
+	MaxConcurrent intstr.IntOrString `json:"maxConcurrent,omitzero"`
 	// soak is how long the wave must stay healthy, from the last success of those
 	// it opened with, before the next wave opens.
 	// +optional
@@ -108,7 +108,7 @@ type Wave struct {
 	// +optional
 	// +kubebuilder:default="100%"
 	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 1 : self == '100%' || !self.startsWith('0') && self.matches(r'^\\d\\d?%$')",message="minSuccess is a number of at least 1, or a percentage from 1% to 100%"
-	MinSuccess intstr.IntOrString `json:"minSuccess,omitempty"`
+	MinSuccess intstr.IntOrString `json:"minSuccess,omitzero"`
 	// maxFailures is how many of the wave's members may fail in a revision before
 	// the whole fleet halts: a number, or a percentage of them, rounded down.
 	// Without it only the fleet's own maxFailures counts.

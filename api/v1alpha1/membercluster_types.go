@@ -34,16 +34,29 @@ type MemberClusterSpec struct {
 
 // MemberProvider holds exactly one provider.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.local)",message="name exactly one provider: local"
+// +kubebuilder:validation:XValidation:rule="[has(self.local), has(self.fake)].exists_one(named, named)",message="name exactly one provider: local; or fake, to try Refit with"
 type MemberProvider struct {
 	// local is a control plane on the machine that Refit runs on, made by
 	// "refit local create".
 	// +optional
 	Local *LocalProvider `json:"local,omitempty"`
+	// fake is a made-up cluster in the memory of Refit itself, of the member's
+	// own name. It is for trying Refit and for tests, and is served by
+	// "refit up --fake-provider" only.
+	// +optional
+	Fake *FakeProvider `json:"fake,omitempty"`
 }
 
 // Kind is the provider's name, as the field has it.
-func (p MemberProvider) Kind() string { return "local" }
+func (p MemberProvider) Kind() string {
+	if p.Fake != nil {
+		return "fake"
+	}
+	return "local"
+}
+
+// FakeProvider asks for a made-up cluster; there is nothing to choose.
+type FakeProvider struct{}
 
 // LocalProvider names a local member.
 type LocalProvider struct {

@@ -99,7 +99,9 @@ func TestAdmission(t *testing.T) {
 		{"a member named with 50 characters", goodMember, "metadata.name", strings.Repeat("a", 50), ""},
 		{"a member named with 51 characters", goodMember, "metadata.name", strings.Repeat("a", 51), "at most 50 characters"},
 		{"a member named with a dot", goodMember, "metadata.name", "a.b", "lower-case letters, digits and hyphens"},
-		{"a member without a provider", goodMember, "spec.provider", "{}", "name exactly one provider: local"},
+		{"a member without a provider", goodMember, "spec.provider", "{}", "name exactly one provider: local; or fake"},
+		{"a member of two providers", goodMember, "spec.provider", "{local: {name: one}, fake: {}}", "name exactly one provider: local; or fake"},
+		{"a made-up member", goodMember, "spec.provider", "{fake: {}}", ""},
 		{"a member of a nameless local cluster", goodMember, "spec.provider.local.name", `""`, "should be at least 1 chars long"},
 		{"a member of a local cluster with a long name", goodMember, "spec.provider.local.name", strings.Repeat("a", 51), "may not be more than 50"},
 

@@ -27,10 +27,13 @@ import (
 	"refit.dev/refit/internal/act"
 	"refit.dev/refit/internal/cli"
 	"refit.dev/refit/internal/control"
+	"refit.dev/refit/internal/fleet"
 	"refit.dev/refit/internal/hub"
+	"refit.dev/refit/internal/kube"
 	"refit.dev/refit/internal/member"
 	"refit.dev/refit/internal/observe"
 	"refit.dev/refit/internal/provider"
+	"refit.dev/refit/internal/provider/fake"
 	"refit.dev/refit/internal/provider/local"
 )
 
@@ -231,7 +234,7 @@ func newManager(config *rest.Config, options cli.UpOptions, uid string, log *slo
 		return nil, fmt.Errorf("set up the control loops: %w", err)
 	}
 	clients := &member.Clients{}
-	known, err := providers(options.DataDir)
+	known, err := providers(options)
 	if err != nil {
 		return nil, err
 	}
@@ -266,14 +269,37 @@ func controllerOptions() config.Controller {
 }
 
 // providers are all there are, by the name that MemberCluster has for them.
-func providers(dataDir string) (map[string]provider.Provider, error) {
-	onThisMachine, err := cli.LocalProvider(dataDir)
+func providers(options cli.UpOptions) (map[string]provider.Provider, error) {
+	onThisMachine, err := cli.LocalProvider(options.DataDir)
 	if err != nil {
 		return nil, err
 	}
-	return map[string]provider.Provider{
-		"local": onThisMachine,
-	}, nil
+	known := map[string]provider.Provider{"local": onThisMachine}
+	if options.FakeProvider {
+		known["fake"] = madeUp()
+	}
+	return known, nil
+}
+
+// madeUp has a cluster of whatever name it is asked for: of the oldest version
+// that is known, so that there is a way to go, and quick, so that it can be
+// watched.
+func madeUp() *fake.Cloud {
+	var offers []fleet.Version
+	for _, text := range kube.KnownVersions() {
+		if v, ok := fleet.ParseVersion(text); ok {
+			offers = append(offers, v)
+		}
+	}
+	shape := fake.Shape{Version: offers[0], Offers: offers, Pools: []fake.PoolShape{{Name: "a", Size: 3}}, Pods: 4, Floor: 3}
+	const half = time.Second / 2
+	return &fake.Cloud{
+		Clock: clock.RealClock{},
+		Mode: fake.Mode{Latency: fake.Latency{
+			Operation: 3 * time.Second, Silence: time.Second, Joining: half, Ready: half, PodStart: half, PodGrace: half,
+		}},
+		Found: func(string) (fake.Shape, bool) { return shape, true },
+	}
 }
 
 func newScheme() (*runtime.Scheme, error) {

@@ -28,6 +28,8 @@ type UpOptions struct {
 	Port int
 	// LogLevel is the least that is logged, here and by the supervisors.
 	LogLevel slog.Level
+	// FakeProvider serves made-up members as well.
+	FakeProvider bool
 	// Out is where a person is told what happens.
 	Out io.Writer
 	// Ready is called once everything runs.
@@ -39,7 +41,7 @@ const readyTimeout = 2 * time.Minute
 
 func newUpCommand(app App) *cobra.Command {
 	var port int
-	var detach bool
+	var detach, fakeProvider bool
 	var level logLevel
 	cmd := &cobra.Command{
 		Use:   "up",
@@ -48,10 +50,14 @@ func newUpCommand(app App) *cobra.Command {
 loops, and bring up the local members. It runs until interrupted; everything is
 kept in the data directory. Its log is logs/refit.log there, one JSON object a line.
 
-With --kubeconfig the same loops run against that management cluster instead.`,
+With --kubeconfig the same loops run against that management cluster instead.
+
+With --fake-provider it also serves members with the provider "fake": clusters
+made up in memory, to try Refit with. They are gone when it ends.`,
 		Example: `  refit up
   refit up --detach && kubectl --kubeconfig ~/.local/share/refit/kubeconfig get fleets
-  refit up --kubeconfig ~/.kube/management`,
+  refit up --kubeconfig ~/.kube/management
+  refit up --fake-provider`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			announce := announcer(flag(cmd, "data-dir"))
@@ -67,7 +73,7 @@ With --kubeconfig the same loops run against that management cluster instead.`,
 			}
 			options := UpOptions{
 				DataDir: flag(cmd, "data-dir"), Kubeconfig: flag(cmd, "kubeconfig"), Namespace: flag(cmd, "namespace"),
-				Port: port, LogLevel: least, Out: cmd.OutOrStdout(),
+				Port: port, LogLevel: least, FakeProvider: fakeProvider, Out: cmd.OutOrStdout(),
 			}
 			if detach {
 				return upDetached(cmd.Context(), options)
@@ -79,6 +85,7 @@ With --kubeconfig the same loops run against that management cluster instead.`,
 	level.add(cmd)
 	cmd.Flags().IntVar(&port, "port", 0, "loopback port of the hub (default: the one of the last start, else any that is free)")
 	cmd.Flags().BoolVarP(&detach, "detach", "d", false, "return once everything runs, and leave it running")
+	cmd.Flags().BoolVar(&fakeProvider, "fake-provider", false, "also serve made-up members, to try Refit with")
 	return cmd
 }
 
@@ -147,7 +154,10 @@ func upDetached(ctx context.Context, options UpOptions) error {
 	if err != nil {
 		return fmt.Errorf("start the hub: %w", err)
 	}
-	args := []string{"up", "--data-dir", options.DataDir, "--namespace", options.Namespace, "--port", fmt.Sprint(options.Port), "--log-level", levelName(options.LogLevel)}
+	args := []string{
+		"up", "--data-dir", options.DataDir, "--namespace", options.Namespace, "--port", fmt.Sprint(options.Port),
+		"--log-level", levelName(options.LogLevel), fmt.Sprintf("--fake-provider=%t", options.FakeProvider),
+	}
 	if options.Kubeconfig != "" {
 		args = append(args, "--kubeconfig", options.Kubeconfig)
 	}

@@ -13,6 +13,7 @@ import (
 
 	v1 "refit.dev/refit/api/v1alpha1"
 	"refit.dev/refit/internal/provider"
+	"refit.dev/refit/internal/provider/fake"
 )
 
 // begin makes one member that is behind, with three nodes, and starts its upgrade.
@@ -39,30 +40,30 @@ func TestUpgradesRecordBeforeActing(t *testing.T) {
 
 func intentComesFirst(t *testing.T) {
 	l, c := begin(t)
-	changes := map[string]string{}
-	c.arriving = func(arrived call) {
-		if arrived.token == "" {
+	changes := map[fake.Verb]string{}
+	c.arriving = func(arrived fake.Call) {
+		if arrived.Token == "" {
 			return // it goes to the member, where a UID guards it
 		}
 		intents := l.upgrade("eu-1.1").Status.Intents
-		i := slices.IndexFunc(intents, func(i v1.Intent) bool { return i.Token == arrived.token })
+		i := slices.IndexFunc(intents, func(i v1.Intent) bool { return i.Token == arrived.Token })
 		if i < 0 {
-			t.Errorf("%s: %s: no intent of token %s among %v", arrived.name, arrived.what, arrived.token, intents)
+			t.Errorf("%s: %s: no intent of token %s among %v", arrived.Verb, arrived.What, arrived.Token, intents)
 			return
 		}
 		if !intents[i].At.Time.Equal(l.clock.Now().Truncate(time.Second)) {
-			t.Errorf("%s: intent was written at %s, and it is %s", arrived.name, intents[i].At.UTC(), l.clock.Now())
+			t.Errorf("%s: intent was written at %s, and it is %s", arrived.Verb, intents[i].At.UTC(), l.clock.Now())
 		}
-		if _, ok := changes[arrived.name]; !ok {
-			changes[arrived.name] = intents[i].Change
+		if _, ok := changes[arrived.Verb]; !ok {
+			changes[arrived.Verb] = intents[i].Change
 		}
 	}
 	l.ride("eu-1.1", "done", isEnded)
-	want := map[string]string{
-		"UpgradeControlPlane": "upgrade control plane v1.36.3 → v1.37.2",
-		"SetPoolTemplate":     "set template of pool a v1.36.3 → v1.37.2",
-		"AddNode":             "add node to pool a for a-1",
-		"RemoveNode":          "remove node a-1",
+	want := map[fake.Verb]string{
+		fake.UpgradeControlPlane: "upgrade control plane v1.36.3 → v1.37.2",
+		fake.SetPoolTemplate:     "set template of pool a v1.36.3 → v1.37.2",
+		fake.AddNode:             "add node to pool a for a-1",
+		fake.RemoveNode:          "remove node a-1",
 	}
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(want)), slices.Sorted(maps.Keys(changes))); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
@@ -83,7 +84,7 @@ func conflictMeansNoCall(t *testing.T) {
 	met := map[string]bool{} // tokens
 	conflicts := 0
 	l.ride("eu-1.1", "done", func(up *v1.ClusterUpgrade) bool {
-		calls, before := len(c.calls), conflicts
+		calls, before := len(c.changes()), conflicts
 		l.writing = func(object client.Object) error {
 			for _, intent := range object.(*v1.ClusterUpgrade).Status.Intents {
 				if !met[intent.Token] {
@@ -96,8 +97,8 @@ func conflictMeansNoCall(t *testing.T) {
 		}
 		wait := l.move("eu-1.1")
 		l.writing = nil
-		if conflicts > before && len(c.calls) > calls {
-			t.Errorf("%s: %s was called after a conflict", c.calls[calls].name, c.calls[calls].what)
+		if now := c.changes(); conflicts > before && len(now) > calls {
+			t.Errorf("%s: %s was called after a conflict", now[calls].Verb, now[calls].What)
 		}
 		if conflicts > before && wait > time.Second {
 			t.Errorf("looks again %s after a conflict, want at once", wait)
@@ -119,33 +120,33 @@ func oldIntentMeansNoCall(t *testing.T) {
 		return nil
 	}
 	l.ride("eu-1.1", "an intent", func(up *v1.ClusterUpgrade) bool { return len(up.Status.Intents) > 0 })
-	if len(c.calls) > 0 {
-		t.Errorf("%v was called a minute after it was planned", c.calls)
+	if calls := c.changes(); len(calls) > 0 {
+		t.Errorf("%v was called a minute after it was planned", calls)
 	}
 	l.writing = nil
 	l.move("eu-1.1")
-	if len(c.called("UpgradeControlPlane")) != 1 {
-		t.Errorf("calls are %v, want the control plane's", c.calls)
+	if len(c.Calls(fake.UpgradeControlPlane)) != 1 {
+		t.Errorf("calls are %v, want the control plane's", c.changes())
 	}
 }
 
 func lostReply(t *testing.T) {
 	l, c := begin(t)
 	lost := &provider.Fault{Class: provider.Retry, Code: provider.CodeUnreachable, Err: errors.New("connection reset")}
-	c.lose("UpgradeControlPlane", lost)
-	c.lose("SetPoolTemplate", lost)
-	c.lose("AddNode", lost)
-	c.lose("RemoveNode", lost)
+	c.lose(fake.UpgradeControlPlane, lost)
+	c.lose(fake.SetPoolTemplate, lost)
+	c.lose(fake.AddNode, lost)
+	c.lose(fake.RemoveNode, lost)
 	l.ride("eu-1.1", "done", isEnded)
 	if got := ended(l.upgrade("eu-1.1")); got != "Done" {
 		t.Errorf("ended %s, want Done", got)
 	}
-	if len(c.operations) != 1 || c.count("v1.37.2") != 3 || len(c.machines) != 3 {
-		t.Errorf("%d operations, machines %v; want 1, and 3 at v1.37.2", len(c.operations), c.versions())
+	if len(c.operations()) != 1 || c.count("v1.37.2") != 3 || len(c.versions()) != 3 {
+		t.Errorf("%d operations, machines %v; want 1, and 3 at v1.37.2", len(c.operations()), c.versions())
 	}
 	tokens := map[string]int{}
-	for _, arrived := range c.called("AddNode") {
-		tokens[arrived.token]++
+	for _, arrived := range c.Calls(fake.AddNode) {
+		tokens[arrived.Token]++
 	}
 	if len(tokens) != 3 {
 		t.Errorf("nodes were added by tokens %v, want three", tokens)
@@ -162,20 +163,20 @@ func TestUpgradesRefused(t *testing.T) {
 
 func refusedForGood(t *testing.T) {
 	l, c := begin(t)
-	c.fail("RemoveNode", stop(provider.CodeInvalid, "machine a-1 is protected"))
+	c.fail(fake.RemoveNode, stop(provider.CodeInvalid, "machine a-1 is protected"))
 	l.ride("eu-1.1", "refused", func(up *v1.ClusterUpgrade) bool { return up.Status.Refused != nil })
-	asked := c.called("RemoveNode")
+	asked := c.Calls(fake.RemoveNode)
 	up := l.upgrade("eu-1.1")
 	want := v1.Why{
 		Code: "ProviderFault", Object: "member eu-1",
-		Message: "eu-1: remove node " + asked[0].what + ": Invalid: machine a-1 is protected",
+		Message: "eu-1: remove node " + asked[0].What + ": Invalid: machine a-1 is protected",
 		Since:   up.Status.Refused.Since,
 	}
 	if diff := cmp.Diff(&want, up.Status.Refused); diff != "" {
 		t.Errorf("refused (-want +got):\n%s", diff)
 	}
-	if !up.Status.Refused.Since.Time.Equal(asked[0].at.Truncate(time.Second)) {
-		t.Errorf("refused since %s, asked at %s", up.Status.Refused.Since.UTC(), asked[0].at)
+	if !up.Status.Refused.Since.Time.Equal(asked[0].At.Truncate(time.Second)) {
+		t.Errorf("refused since %s, asked at %s", up.Status.Refused.Since.UTC(), asked[0].At)
 	}
 	if isEnded(up) || len(c.cordoned()) != 1 {
 		t.Fatalf("ended %q with nodes %v cordoned; want that it goes on until the one is restored", ended(up), c.cordoned())
@@ -191,7 +192,7 @@ func refusedForGood(t *testing.T) {
 	if ended(up) != "Failed" || up.Status.Why.Message != want.Message {
 		t.Errorf("ended %s: %s", ended(up), up.Status.Why.Message)
 	}
-	if n := len(c.called("RemoveNode")); n != 1 {
+	if n := len(c.Calls(fake.RemoveNode)); n != 1 {
 		t.Errorf("asked %d times for what was refused for good", n)
 	}
 	if status := conditionsOf(up); status["Stalled"] != "True" || status["Ready"] != "False" || status["Progressing"] != "False" || status["Ended"] != "True" {
@@ -210,11 +211,11 @@ func conditionsOf(up *v1.ClusterUpgrade) map[string]string {
 
 func refusedControlPlane(t *testing.T) {
 	l, c := begin(t)
-	c.fail("UpgradeControlPlane", stop(provider.CodeNotOffered, "v1.37.2 is not offered"))
+	c.fail(fake.UpgradeControlPlane, stop(provider.CodeNotOffered, "v1.37.2 is not offered"))
 	l.ride("eu-1.1", "ended", isEnded)
 	up := l.upgrade("eu-1.1")
-	if got := ended(up); got != "Failed" || up.Status.Refused == nil || len(c.called("")) != 1 {
-		t.Errorf("ended %s, refused %v, calls %v; want Failed after one", got, up.Status.Refused, c.calls)
+	if got := ended(up); got != "Failed" || up.Status.Refused == nil || len(c.changes()) != 1 {
+		t.Errorf("ended %s, refused %v, calls %v; want Failed after one", got, up.Status.Refused, c.changes())
 	}
 }
 
@@ -225,9 +226,9 @@ func refusedForNow(t *testing.T) {
 		t.Run(string(class), func(t *testing.T) {
 			l, c := begin(t)
 			fault := &provider.Fault{Class: class, Code: provider.CodeInProgress, After: 40 * time.Second, Err: errors.New("maintenance")}
-			c.fail("UpgradeControlPlane", fault, fault, errors.New("connection reset"))
-			l.ride("eu-1.1", "faulted", func(*v1.ClusterUpgrade) bool { return len(c.calls) > 0 })
-			began := c.calls[0].at
+			c.fail(fake.UpgradeControlPlane, fault, fault, errors.New("connection reset"))
+			l.ride("eu-1.1", "faulted", func(*v1.ClusterUpgrade) bool { return len(c.changes()) > 0 })
+			began := c.changes()[0].At
 			l.writing = func(object client.Object) error {
 				if why := object.(*v1.ClusterUpgrade).Status.Why; why.Code != "ProviderFault" {
 					t.Errorf("another try is told: %s: %s", why.Code, why.Message)
@@ -255,8 +256,8 @@ func refusedForNow(t *testing.T) {
 				t.Errorf("ended %s, want Done", got)
 			}
 			tokens := map[string]bool{}
-			for _, arrived := range c.called("UpgradeControlPlane") {
-				tokens[arrived.token] = true
+			for _, arrived := range c.Calls(fake.UpgradeControlPlane) {
+				tokens[arrived.Token] = true
 			}
 			if len(tokens) != 1 {
 				t.Errorf("control plane was asked for by tokens %v, want one", tokens)
@@ -269,15 +270,15 @@ func refusedForNow(t *testing.T) {
 func TestUpgradesCountEvictions(t *testing.T) {
 	l, c := begin(t)
 	l.ride("eu-1.1", "draining", func(*v1.ClusterUpgrade) bool { return len(c.cordoned()) > 0 })
-	c.stolen = 2
-	l.ride("eu-1.1", "refused twice", func(up *v1.ClusterUpgrade) bool { return c.refused == 2 })
+	c.Change(func(s *fake.State) { s.Stolen = 2 })
+	l.ride("eu-1.1", "refused twice", func(up *v1.ClusterUpgrade) bool { return c.Look().Refused == 2 })
 	if got := l.upgrade("eu-1.1").Status.Evictions.Refused; got != 2 {
 		t.Errorf("%d evictions refused so far, want 2", got)
 	}
 	l.ride("eu-1.1", "done", isEnded)
 	up := l.upgrade("eu-1.1")
-	want := v1.Evictions{Accepted: int32(c.accepted), Refused: 2}
-	if ended(up) != "Done" || up.Status.Evictions != want || c.accepted < 4 {
+	want := v1.Evictions{Accepted: int32(c.Look().Accepted), Refused: 2}
+	if ended(up) != "Done" || up.Status.Evictions != want || want.Accepted < 4 {
 		t.Errorf("ended %s, evictions %+v; want Done, %+v, and at least one for each of 4 pods", ended(up), up.Status.Evictions, want)
 	}
 }
@@ -296,16 +297,18 @@ func TestUpgradesCountEvictionsOnce(t *testing.T) {
 		return nil
 	}
 	l.ride("eu-1.1", "done", isEnded)
-	if got := l.upgrade("eu-1.1").Status.Evictions.Accepted; got != int32(c.accepted) || conflicts == 0 {
-		t.Errorf("%d evictions counted after %d conflicts, want %d after some", got, conflicts, c.accepted)
+	if got := l.upgrade("eu-1.1").Status.Evictions.Accepted; got != int32(c.Look().Accepted) || conflicts == 0 {
+		t.Errorf("%d evictions counted after %d conflicts, want %d after some", got, conflicts, c.Look().Accepted)
 	}
 }
 
 // TestUpgradesRecordFindings: what a preflight finds is told as long as it is so.
 func TestUpgradesRecordFindings(t *testing.T) {
 	l, c := begin(t)
-	c.machines[1].annotations["refit.dev/undo"] = `{"upgrade":"another","unschedulable":false}`
-	c.pools = append(c.pools, &pool{name: "b", template: c.version, rolledBy: "InMember"})
+	c.Change(func(s *fake.State) {
+		s.Machines[1].Annotations["refit.dev/undo"] = `{"upgrade":"another","unschedulable":false}`
+		s.Pools = append(s.Pools, fake.Pool{Name: "b", Template: s.Version, RolledBy: "InMember"})
+	})
 	l.ride("eu-1.1", "blocked", func(up *v1.ClusterUpgrade) bool { return up.Status.Step == "Preflight" })
 	up := l.upgrade("eu-1.1")
 	cordoned := v1.Finding{
@@ -324,15 +327,15 @@ func TestUpgradesRecordFindings(t *testing.T) {
 		t.Errorf("waits for %+v, conditions %v", why, conditions(up.Status.Conditions))
 	}
 
-	clear(c.machines[1].annotations)
+	c.Change(func(s *fake.State) { clear(s.Machines[1].Annotations) })
 	l.move("eu-1.1")
 	if diff := cmp.Diff([]v1.Finding{other}, l.upgrade("eu-1.1").Status.Findings); diff != "" {
 		t.Errorf("findings after one was mended (-want +got):\n%s", diff)
 	}
-	if len(c.calls) > 0 {
-		t.Errorf("%v was called with findings in the way", c.calls)
+	if calls := c.changes(); len(calls) > 0 {
+		t.Errorf("%v was called with findings in the way", calls)
 	}
-	c.pools = c.pools[:1]
+	c.Change(func(s *fake.State) { s.Pools = s.Pools[:1] })
 	l.move("eu-1.1")
 	up = l.upgrade("eu-1.1")
 	if len(up.Status.Findings) > 0 || up.Status.Step != "ControlPlane" || conditionsOf(up)["Stalled"] != "False" {

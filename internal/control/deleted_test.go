@@ -1,7 +1,6 @@
 package control_test
 
 import (
-	"errors"
 	"testing"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 
 	v1 "refit.dev/refit/api/v1alpha1"
 	"refit.dev/refit/internal/provider"
+	"refit.dev/refit/internal/provider/fake"
 )
 
 // draining is the moment that asks most of whoever ends an upgrade.
@@ -92,7 +92,7 @@ func TestForgettingAMember(t *testing.T) {
 	l, c := begin(t)
 	l.see("eu-1")
 	l.ride("eu-1.1", "draining", draining(c))
-	c.down = true
+	c.takeDown(true)
 	l.remove("eu-1", &v1.MemberCluster{})
 	l.see("eu-1")
 	for range 3 {
@@ -119,7 +119,7 @@ func TestForgettingAMember(t *testing.T) {
 func TestProviderCallsAMemberGone(t *testing.T) {
 	l, c := begin(t)
 	l.ride("eu-1.1", "draining", draining(c))
-	c.observing = &provider.Fault{Class: provider.Stop, Code: provider.CodeUnknownCluster, Err: errors.New("there is no cluster eu-1")}
+	c.fail(fake.Observe, stop(provider.CodeUnknownCluster, "there is no cluster eu-1"))
 	l.move("eu-1.1")
 	if up := l.upgrade("eu-1.1"); ended(up) != "Superseded" || up.Status.Why.Code != "MemberGone" {
 		t.Errorf("ended %q: %+v", ended(up), up.Status.Why)
@@ -155,12 +155,12 @@ func TestUpgradesAreHeld(t *testing.T) {
 			test.happens(l)
 			l.ride("eu-1.1", "held", func(up *v1.ClusterUpgrade) bool { return codeOf(up) == test.code })
 			checkSafePoint(t, c)
-			calls := len(c.calls)
+			calls := len(c.changes())
 			for range 20 {
 				l.clock.Step(max(time.Second, l.move("eu-1.1")))
 			}
-			if len(c.calls) != calls {
-				t.Errorf("calls while held: %v", c.calls[calls:])
+			if len(c.changes()) != calls {
+				t.Errorf("calls while held: %v", c.changes()[calls:])
 			}
 			if test.ends == nil {
 				return
@@ -193,8 +193,8 @@ func heldByAHaltedFleet(t *testing.T) {
 	l.addUpgrade(l.fleet("main"), "eu-2", 1, "Failed")
 	l.decide()
 	l.ride("eu-1.1", "held", func(up *v1.ClusterUpgrade) bool { return codeOf(up) == "Halted" })
-	if len(c.operations) > 0 {
-		t.Errorf("operations %v", c.operations)
+	if operations := c.operations(); len(operations) > 0 {
+		t.Errorf("operations %v", operations)
 	}
 	l.clock.Step(time.Minute)
 	l.add(&v1.Approval{

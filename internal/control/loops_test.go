@@ -4,11 +4,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -31,6 +32,7 @@ import (
 	"refit.dev/refit/internal/member"
 	"refit.dev/refit/internal/observe"
 	"refit.dev/refit/internal/provider"
+	"refit.dev/refit/internal/provider/fake"
 )
 
 const namespace = "refit"
@@ -42,14 +44,14 @@ type loops struct {
 	skewed error
 	t      *testing.T
 	clock  *clocktesting.FakeClock
-	cloud  *cloud
-	// claims of the members, which hubs share that share a cloud.
-	claims *claims
+	cloud  *fake.Cloud
+	// clusters of the cloud, by name.
+	clusters map[string]*cluster
 	// hub is what a person has of the hub; the loops' own client is watched.
 	hub      client.Client
 	own      client.WithWatch
 	clients  *member.Clients
-	metadata metadata.Interface // of all members; what watches are made of
+	metadata metadata.Interface // what watches are made of, if not of the members' own
 	fleets   *control.Fleets
 	upgrades *control.Upgrades
 	members  *control.Members
@@ -70,20 +72,18 @@ const hubUID = "uid-of-hub"
 
 func newLoops(t *testing.T) *loops {
 	t.Helper()
-	return newLoopsOf(t, hubUID, clocktesting.NewFakeClock(time.Date(2026, time.November, 3, 22, 0, 0, 0, time.UTC)))
+	clock := clocktesting.NewFakeClock(time.Date(2026, time.November, 3, 22, 0, 0, 0, time.UTC))
+	return newLoopsOf(t, hubUID, clock, &fake.Cloud{Clock: clock})
 }
 
 // newLoopsOf are the loops of a hub.
-func newLoopsOf(t *testing.T, uid string, clock *clocktesting.FakeClock) *loops {
+func newLoopsOf(t *testing.T, uid string, clock *clocktesting.FakeClock, cloud *fake.Cloud) *loops {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	if err := v1.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
 	}
-	l := &loops{
-		t: t, clock: clock, claims: &claims{leases: map[string]*coordinationv1.Lease{}},
-		cloud: &cloud{clusters: map[string]*cluster{}}, whys: map[string]v1.Why{},
-	}
+	l := &loops{t: t, clock: clock, cloud: cloud, clusters: map[string]*cluster{}, whys: map[string]v1.Why{}}
 	kinds := []client.Object{&v1.MemberCluster{}, &v1.Release{}, &v1.Fleet{}, &v1.ClusterUpgrade{}}
 	tracker := clienttesting.NewObjectTracker(scheme, serializer.NewCodecFactory(scheme).UniversalDecoder())
 	memory := clientfake.NewClientBuilder().WithScheme(scheme).WithObjectTracker(tracker).WithStatusSubresource(kinds...).Build()
@@ -92,8 +92,11 @@ func newLoopsOf(t *testing.T, uid string, clock *clocktesting.FakeClock) *loops 
 
 	log := slog.New(slog.DiscardHandler)
 	l.clients = &member.Clients{Dial: func(config *rest.Config) (*member.Client, error) {
-		kube := l.claims.serve(config.Host, newKube(l.cloud.clusters[config.Host]))
-		return &member.Client{Kube: kube, Metadata: l.metadata}, nil
+		dialled, err := member.Dial(config)
+		if err == nil && l.metadata != nil {
+			dialled.Metadata = l.metadata
+		}
+		return dialled, err
 	}}
 	clusters := &observe.Clusters{Providers: map[string]provider.Provider{"local": l.cloud}, Members: l.clients, Clock: l.clock}
 	l.fleets = &control.Fleets{
@@ -181,8 +184,8 @@ func (l *loops) upgrade(name string) *v1.ClusterUpgrade { return get(l, name, &v
 // addMember makes a cluster and a MemberCluster for it.
 func (l *loops) addMember(name string, s shape) *cluster {
 	l.t.Helper()
-	c := newCluster(l.t, l.clock, name, s)
-	l.cloud.clusters[name] = c
+	c := newCluster(l.t, l.cloud, name, s)
+	l.clusters[name] = c
 	l.add(&v1.MemberCluster{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{"name": name}},
 		Spec:       v1.MemberClusterSpec{Provider: v1.MemberProvider{Local: &v1.LocalProvider{Name: name}}},
@@ -239,9 +242,10 @@ func (l *loops) decide() ctrl.Result {
 func (l *loops) move(name string) time.Duration {
 	l.t.Helper()
 	const atOnce = 50 * time.Millisecond
-	claimed := l.claims.serial
+	claimed := l.claims()
 	result := l.look(name)
-	if l.claims.serial > claimed && result.RequeueAfter < atOnce {
+	if l.claims() > claimed && result.RequeueAfter < atOnce {
+		l.noteWhy(l.upgrade(name))
 		result = l.look(name)
 	}
 	up := &v1.ClusterUpgrade{}
@@ -257,6 +261,26 @@ func (l *loops) move(name string) time.Duration {
 	return result.RequeueAfter
 }
 
+// claimed are the members that somebody has claimed, by name.
+func (l *loops) claimed() []string {
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(l.clusters)) {
+		if l.clusters[name].claim() != nil {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// claims are how often a member was claimed, or its claim renewed.
+func (l *loops) claims() int {
+	count := 0
+	for _, c := range l.clusters {
+		count += len(slices.DeleteFunc(c.Calls(fake.WriteLease), func(call fake.Call) bool { return call.Err != nil }))
+	}
+	return count
+}
+
 func (l *loops) look(name string) ctrl.Result {
 	l.t.Helper()
 	result, err := l.upgrades.Reconcile(l.t.Context(), types.NamespacedName{Namespace: namespace, Name: name})
@@ -266,13 +290,19 @@ func (l *loops) look(name string) ctrl.Result {
 	return result
 }
 
-// note keeps the timeline, and judges what holds of every reason.
+// note keeps the timeline.
 func (l *loops) note(up *v1.ClusterUpgrade) {
 	l.t.Helper()
 	l.last = up
 	if now := position(up); len(l.timeline) == 0 || l.timeline[len(l.timeline)-1] != now {
 		l.timeline = append(l.timeline, now)
 	}
+	l.noteWhy(up)
+}
+
+// noteWhy judges what holds of every reason.
+func (l *loops) noteWhy(up *v1.ClusterUpgrade) {
+	l.t.Helper()
 	why := up.Status.Why
 	if why == nil {
 		l.t.Fatalf("%s has no reason in %s", up.Name, position(up))

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "refit.dev/refit/api/v1alpha1"
+	"refit.dev/refit/internal/provider/fake"
 )
 
 // seen is what the hub holds of a member, without its conditions, which are
@@ -25,9 +26,9 @@ func (l *loops) seen(name string) (v1.MemberClusterStatus, []string) {
 func TestMembersRecordsWhatItSees(t *testing.T) {
 	l := newLoops(t)
 	c := l.addMember("eu-1", shape{version: "v1.36.4", pools: map[string]int{"a": 2, "b": 1}, floor: -1})
-	c.ahead = version(t, "v1.36.5")
-	c.machines[1].sick = true
-	c.machines[2].version = version(t, "v1.35.9")
+	c.Change(func(s *fake.State) {
+		s.Newest, s.Machines[1].Sick, s.Machines[2].Version = version(t, "v1.36.5"), true, version(t, "v1.35.9")
+	})
 	edit(l, "eu-1", &v1.MemberCluster{}, func(mc *v1.MemberCluster) { mc.Labels["env"] = "prod" })
 
 	want := v1.MemberClusterStatus{
@@ -53,7 +54,7 @@ func TestMembersRecordsWhatItSees(t *testing.T) {
 
 	// A change is written with the time it was seen.
 	l.clock.Step(time.Minute)
-	c.machines[1].sick, c.ahead = false, version(t, "v1.36.4")
+	c.Change(func(s *fake.State) { s.Machines[1].Sick, s.Newest = false, version(t, "v1.36.4") })
 	want.ControlPlane.Newest, want.Nodes.Ready, want.ObservedAt = "", 3, metav1.NewTime(l.clock.Now())
 	healthy := "Ready True since 22:01:00: Healthy: healthy (generation 2)"
 	check("all is well", healthy)
@@ -71,17 +72,18 @@ func TestMembersRecordsWhatItSees(t *testing.T) {
 
 	// Who cannot be seen keeps what was last known, and is not Ready.
 	l.clock.Step(time.Minute)
-	c.silent = true
+	c.silence(true)
 	want.ObservedAt = metav1.NewTime(l.clock.Now()) // its provider was seen
-	silent := "control plane is not ready: ask /readyz: Get \"https://localhost/readyz\": connection refused"
+	silent := "control plane is not ready: ask /readyz: Get \"https://eu-1.fake/readyz?timeout=10s\": connection refused"
 	check("its API server is silent", "Ready False since 22:12:00: Unhealthy: "+silent+" (generation 2)")
 	l.clock.Step(time.Minute)
-	c.down = true
+	c.takeDown(true)
 	down := "observe eu-1 through its provider: Unreachable: no route to host"
 	check("its provider is down", "Ready Unknown since 22:13:00: Unreachable: "+down+" (generation 2)")
 
 	l.clock.Step(time.Minute)
-	c.silent, c.down = false, false
+	c.silence(false)
+	c.takeDown(false)
 	want.ObservedAt = metav1.NewTime(l.clock.Now())
 	check("it is back", "Ready True since 22:14:00: Healthy: healthy (generation 2)")
 }

@@ -8,6 +8,7 @@ import (
 
 	v1 "refit.dev/refit/api/v1alpha1"
 	"refit.dev/refit/internal/provider"
+	"refit.dev/refit/internal/provider/fake"
 )
 
 // turns are the ways in which a fleet no longer wants an upgrade, and what it
@@ -78,10 +79,12 @@ var moments = []struct {
 }{
 	{"settling", func(_ *cluster, s v1.ClusterUpgradeStatus) bool { return s.Step == "Settle" }},
 	{"the control plane is being changed", func(c *cluster, s v1.ClusterUpgradeStatus) bool {
-		return s.Step == "ControlPlane" && c.running() != nil
+		return s.Step == "ControlPlane" && c.running()
 	}},
 	{"baking", func(_ *cluster, s v1.ClusterUpgradeStatus) bool { return s.Step == "Bake" }},
-	{"a node is added", func(c *cluster, s v1.ClusterUpgradeStatus) bool { return len(c.machines) > 3 && len(c.cordoned()) == 0 }},
+	{"a node is added", func(c *cluster, s v1.ClusterUpgradeStatus) bool {
+		return len(c.versions()) > 3 && len(c.cordoned()) == 0
+	}},
 	{"a node is being drained", func(c *cluster, _ v1.ClusterUpgradeStatus) bool { return len(c.cordoned()) > 0 }},
 	{"settling at the end", func(_ *cluster, s v1.ClusterUpgradeStatus) bool {
 		return s.Step == "Settle" && s.Nodes.Done == 3
@@ -102,7 +105,7 @@ func TestUpgradesSuperseded(t *testing.T) {
 				l.ride("eu-1.1", moment.name, func(up *v1.ClusterUpgrade) bool { return moment.is(c, up.Status) })
 
 				turn.happens(l)
-				operations, templates := len(c.operations), len(c.called("SetPoolTemplate"))
+				operations, templates := len(c.operations()), len(c.Calls(fake.SetPoolTemplate))
 				l.ride("eu-1.1", "ended", isEnded)
 
 				up := l.upgrade("eu-1.1")
@@ -118,8 +121,8 @@ func TestUpgradesSuperseded(t *testing.T) {
 						up.Status.From, up.Status.To, up.Status.Nodes, c.count("v1.37.2"))
 				}
 				checkSafePoint(t, c)
-				if len(c.operations) != operations || len(c.called("SetPoolTemplate")) != templates {
-					t.Errorf("%d operations and %d templates more", len(c.operations)-operations, len(c.called("SetPoolTemplate"))-templates)
+				if len(c.operations()) != operations || len(c.Calls(fake.SetPoolTemplate)) != templates {
+					t.Errorf("%d operations and %d templates more", len(c.operations())-operations, len(c.Calls(fake.SetPoolTemplate))-templates)
 				}
 				checkSuccessor(t, l, turn.release)
 			})
@@ -127,30 +130,19 @@ func TestUpgradesSuperseded(t *testing.T) {
 	}
 }
 
-// count is how many machines are of a version.
-func (c *cluster) count(version string) int {
-	count := 0
-	for _, v := range c.versions() {
-		if v == version {
-			count++
-		}
-	}
-	return count
-}
-
 // checkSafePoint: no operation runs, nothing is left cordoned, the pool is whole.
 func checkSafePoint(t *testing.T, c *cluster) {
 	t.Helper()
-	if op := c.running(); op != nil {
-		t.Errorf("operation %s still runs", op.ID)
+	if c.running() {
+		t.Errorf("of operations %v one still runs", c.operations())
 	}
 	if names := c.cordoned(); len(names) > 0 {
 		t.Errorf("nodes %v are left cordoned", names)
 	}
-	if len(c.machines) != 3 || slices.ContainsFunc(c.machines, func(m *machine) bool { return !c.isReady(m) }) {
+	if len(c.versions()) != 3 || len(c.TakesPods("a")) != 3 {
 		t.Errorf("pool has machines %v, want 3 that are Ready", c.versions())
 	}
-	if slices.ContainsFunc(c.operations, func(op *operation) bool { return op.Phase == provider.Failed }) {
+	if slices.ContainsFunc(c.operations(), func(op fake.Operation) bool { return op.Phase == provider.Failed }) {
 		t.Error("an operation failed")
 	}
 }

@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	v1 "refit.dev/refit/api/v1alpha1"
 	"refit.dev/refit/internal/observe"
+	"refit.dev/refit/internal/provider/fake"
 )
 
 // twoHubs are two hubs that each have the same cluster for a member, and want
@@ -19,11 +21,10 @@ import (
 func twoHubs(t *testing.T) (one, two *loops, c *cluster) {
 	t.Helper()
 	one = newLoops(t)
-	two = newLoopsOf(t, "uid-of-second", one.clock)
-	two.claims = one.claims
+	two = newLoopsOf(t, "uid-of-second", one.clock, one.cloud)
 	c = one.addMember("eu-1", shape{version: "v1.36.3", offers: offers, pools: map[string]int{"a": 3}, pods: 4, floor: 3})
 	c.surge = 1
-	two.cloud.clusters["eu-1"] = c
+	two.clusters["eu-1"] = c
 	two.add(&v1.MemberCluster{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "eu-1"},
 		Spec:       v1.MemberClusterSpec{Provider: v1.MemberProvider{Local: &v1.LocalProvider{Name: "eu-1"}}},
@@ -47,7 +48,7 @@ func TestTwoHubs(t *testing.T) {
 			hubs = []*loops{two, one}
 		}
 		acting, acted := "", map[string]int{}
-		c.arriving = func(arrived call) { acted[acting]++ }
+		c.arriving = func(fake.Call) { acted[acting]++ }
 		waited := map[string]bool{} // reasons of the one that waits
 		for range 1000 {
 			wait := 5 * time.Second
@@ -57,7 +58,7 @@ func TestTwoHubs(t *testing.T) {
 					wait = min(wait, max(time.Millisecond, l.move("eu-1.1")))
 				}
 			}
-			if up := hubs[1].upgrade("eu-1.1"); len(c.called("")) > 0 {
+			if up := hubs[1].upgrade("eu-1.1"); len(c.changes()) > 0 {
 				waited[up.Status.Why.Code] = true
 			}
 			if isEnded(one.upgrade("eu-1.1")) && isEnded(two.upgrade("eu-1.1")) {
@@ -73,13 +74,13 @@ func TestTwoHubs(t *testing.T) {
 		if n := acted[hubs[0].upgrades.Hub]; n == 0 || len(acted) != 1 {
 			t.Errorf("calls by hub are %v, want all by %s", acted, hubs[0].upgrades.Hub)
 		}
-		if len(c.operations) != 1 || c.count("v1.37.2") != 3 || c.serial != 3+4+3+c.accepted {
-			t.Errorf("%d operations, machines %v, %d things made; want 1, 3 at v1.37.2", len(c.operations), c.versions(), c.serial)
+		if len(c.operations()) != 1 || c.count("v1.37.2") != 3 || c.made() != 3+4+3+c.Look().Accepted {
+			t.Errorf("%d operations, machines %v, %d things made; want 1, 3 at v1.37.2", len(c.operations()), c.versions(), c.made())
 		}
 		if !waited["ClaimedElsewhere"] {
 			t.Errorf("the other waited for %v, want ClaimedElsewhere", waited)
 		}
-		if holder := one.claims.holder("eu-1"); holder != "" {
+		if holder := c.holder(); holder != "" {
 			t.Errorf("at the end the member is claimed by %s", holder)
 		}
 	}
@@ -98,19 +99,19 @@ func TestTwoHubsAtOnce(t *testing.T) {
 	two.look("eu-1.1")
 	one.clock.Step(20 * time.Second)
 	raced := false
-	one.claims.writing = func(string, string) {
+	c.claiming = func() {
 		if !raced {
 			raced = true // the first was about to write: the second is faster
 			two.move("eu-1.1")
 		}
 	}
 	one.move("eu-1.1")
-	if !raced || !strings.HasPrefix(one.claims.holder("eu-1"), "uid-of-second/") || len(c.called("UpgradeControlPlane")) != 1 {
-		t.Fatalf("raced: %t; claimed by %q, calls %v; want the second hub, and one", raced, one.claims.holder("eu-1"), c.calls)
+	if !raced || !strings.HasPrefix(c.holder(), "uid-of-second/") || len(c.Calls(fake.UpgradeControlPlane)) != 1 {
+		t.Fatalf("raced: %t; claimed by %q, calls %v; want the second hub, and one", raced, c.holder(), c.changes())
 	}
 	one.move("eu-1.1")
-	if why := one.upgrade("eu-1.1").Status.Why; why.Code != "ClaimedElsewhere" || why.Object != "hub uid-of-second" || len(c.calls) != 1 {
-		t.Errorf("the first waits for %+v, calls %v; want ClaimedElsewhere, and one", why, c.calls)
+	if why := one.upgrade("eu-1.1").Status.Why; why.Code != "ClaimedElsewhere" || why.Object != "hub uid-of-second" || len(c.changes()) != 1 {
+		t.Errorf("the first waits for %+v, calls %v; want ClaimedElsewhere, and one", why, c.changes())
 	}
 }
 
@@ -124,8 +125,8 @@ func TestUpgradesStopWithoutTheClaim(t *testing.T) {
 			l.writing = func(object client.Object) error {
 				for _, intent := range object.(*v1.ClusterUpgrade).Status.Intents {
 					if strings.HasPrefix(intent.Change, moment) && !lost {
-						lost, calls = true, len(c.calls)
-						l.claims.leases["eu-1"].Spec.HolderIdentity = new("uid-of-other/theirs")
+						lost, calls = true, len(c.changes())
+						c.takeClaim("uid-of-other/theirs")
 					}
 				}
 				return nil
@@ -134,8 +135,8 @@ func TestUpgradesStopWithoutTheClaim(t *testing.T) {
 			for range 3 {
 				l.clock.Step(min(l.move("eu-1.1"), time.Minute))
 			}
-			if why := l.upgrade("eu-1.1").Status.Why; len(c.calls) != calls || why.Code != "ClaimedElsewhere" {
-				t.Errorf("waits for %+v, and %v was called", why, c.calls[calls:])
+			if why := l.upgrade("eu-1.1").Status.Why; len(c.changes()) != calls || why.Code != "ClaimedElsewhere" {
+				t.Errorf("waits for %+v, and %v was called", why, c.changes()[calls:])
 			}
 		})
 	}
@@ -157,7 +158,7 @@ func TestTakeOver(t *testing.T) {
 			t.Errorf("stalled is %s", stalled)
 		}
 	}
-	calls := len(c.calls)
+	calls := len(c.changes())
 	wait("ClaimedElsewhere", "")
 	yes := func(hub, from string) {
 		two.add(&v1.Approval{
@@ -172,13 +173,13 @@ func TestTakeOver(t *testing.T) {
 	yes("uid-of-second", "uid-of-third")
 	two.clock.Step(time.Second)
 	wait("ClaimedElsewhere", fix)
-	if len(c.calls) != calls {
-		t.Errorf("called without anybody's word: %v", c.calls[calls:])
+	if len(c.changes()) != calls {
+		t.Errorf("called without anybody's word: %v", c.changes()[calls:])
 	}
 	yes("uid-of-second", hubUID)
 	two.ride("eu-1.1", "done", isEnded)
-	if got := ended(two.upgrade("eu-1.1")); got != "Done" || c.count("v1.37.2") != 3 || len(c.operations) != 1 {
-		t.Errorf("ended %s, machines %v, %d operations", got, c.versions(), len(c.operations))
+	if got := ended(two.upgrade("eu-1.1")); got != "Done" || c.count("v1.37.2") != 3 || len(c.operations()) != 1 {
+		t.Errorf("ended %s, machines %v, %d operations", got, c.versions(), len(c.operations()))
 	}
 }
 
@@ -200,13 +201,13 @@ func TestRestoredHub(t *testing.T) {
 
 	// The same objects, in a hub of another UID; the first is gone.
 	l.fleets.Hub, l.upgrades.Hub = "uid-of-restored", "uid-of-restored"
-	calls := len(c.calls)
+	calls := len(c.changes())
 	clear(l.timeline)
 	for range 200 {
 		l.turn()
 	}
-	if len(c.calls) != calls || len(c.cordoned()) != 1 || len(l.claims.leases) != 1 {
-		t.Errorf("a restored hub called %v; nodes %v cordoned, claims %v", c.calls[calls:], c.cordoned(), l.claims.leases)
+	if len(c.changes()) != calls || len(c.cordoned()) != 1 || !slices.Equal(l.claimed(), []string{"eu-1"}) {
+		t.Errorf("a restored hub called %v; nodes %v cordoned, claims %v", c.changes()[calls:], c.cordoned(), l.claimed())
 	}
 	want := v1.Why{
 		Code: "RestoredHub", Object: "hub uid-of-hub",
@@ -255,11 +256,11 @@ func TestUpgradesKeepTheClaim(t *testing.T) {
 	edit(l, "main", &v1.Fleet{}, func(f *v1.Fleet) { f.Spec.Bake.Duration = 20 * time.Minute })
 	begun := false
 	l.ride("eu-1.1", "through the bake", func(up *v1.ClusterUpgrade) bool {
-		lease := l.claims.leases["eu-1"]
-		if begun = begun || lease != nil; begun && !isEnded(up) && len(c.called("RemoveNode")) < 3 {
+		lease := c.claim()
+		if begun = begun || lease != nil; begun && !isEnded(up) && len(c.Calls(fake.RemoveNode)) < 3 {
 			checkLease(t, lease, l.clock.Now(), "uid-of-hub/"+string(up.UID))
 		}
-		return len(c.called("RemoveNode")) == 3
+		return len(c.Calls(fake.RemoveNode)) == 3
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	v1 "refit.dev/refit/api/v1alpha1"
+	"refit.dev/refit/internal/provider/fake"
 )
 
 // TestUpgradesFollowTheFleet runs whole upgrades, by the loops alone, and looks
@@ -163,9 +164,9 @@ func checkEnd(t *testing.T, up *v1.ClusterUpgrade, first v1.ClusterUpgradeStatus
 func checkCluster(t *testing.T, c *cluster) {
 	t.Helper()
 	var changes []string
-	for _, arrived := range c.calls {
-		if arrived.name == "UpgradeControlPlane" || arrived.name == "SetPoolTemplate" {
-			changes = append(changes, fmt.Sprintf("%s %s", arrived.at.Format(time.TimeOnly), arrived.what))
+	for _, call := range c.changes() {
+		if call.Verb == fake.UpgradeControlPlane || call.Verb == fake.SetPoolTemplate {
+			changes = append(changes, at(call)+" "+call.What)
 		}
 	}
 	changes = append(changes[:3], strings.SplitN(changes[3], " ", 2)[1])
@@ -180,7 +181,7 @@ func checkCluster(t *testing.T, c *cluster) {
 	if diff := cmp.Diff(slices.Repeat([]string{"v1.37.2"}, 5), at1372); diff != "" {
 		t.Errorf("kubelets (-want +got):\n%s", diff)
 	}
-	if added, removed := len(c.called("AddNode")), len(c.called("RemoveNode")); added != 5 || removed != 5 {
+	if added, removed := len(c.Calls(fake.AddNode)), len(c.Calls(fake.RemoveNode)); added != 5 || removed != 5 {
 		t.Errorf("%d nodes added and %d removed, want 5 and 5", added, removed)
 	}
 	if diff := cmp.Diff(map[string]int{"a": 4, "b": 3}, c.most); diff != "" {
@@ -252,14 +253,14 @@ func followInItsTime(t *testing.T) {
 				l.move("eu-1.1")
 				l.clock.Step(time.Second)
 			}
-			changed, nodes := eu1.called("UpgradeControlPlane")[0].at, eu1.called("SetPoolTemplate")[0].at
+			changed, nodes := eu1.Calls(fake.UpgradeControlPlane)[0].At, eu1.Calls(fake.SetPoolTemplate)[0].At
 			if got := changed.Sub(start); got != c.settle {
 				t.Errorf("control plane changed after %s, want %s", got, c.settle)
 			}
 			if got := nodes.Sub(changed.Add(operationTakes)); got != c.bake {
 				t.Errorf("nodes changed %s after the control plane, want %s", got, c.bake)
 			}
-			gone := eu1.called("RemoveNode")[0].at
+			gone := eu1.Calls(fake.RemoveNode)[0].At
 			if end := l.upgrade("eu-1.1").Status.Conditions[3].LastTransitionTime; end.Sub(gone) < c.settle {
 				t.Errorf("done at %s, settled for less than %s since %s", end.UTC(), c.settle, gone)
 			}
@@ -276,7 +277,7 @@ func TestUpgradesCountNodesAsLongAsTheyAreSeen(t *testing.T) {
 	l.addFleet("main", "2026.11", nil)
 	l.turn()
 	l.ride("eu-1.1", "one node done", func(up *v1.ClusterUpgrade) bool { return up.Status.Nodes.Done == 1 })
-	c.silent = true
+	c.silence(true)
 	l.move("eu-1.1")
 	up := l.upgrade("eu-1.1")
 	if up.Status.Nodes != (v1.UpgradeNodes{Total: 3, Done: 1}) {

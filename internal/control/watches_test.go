@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	"errors"
 	"log/slog"
 	"testing"
 	"time"
@@ -98,7 +99,7 @@ func TestUpgradesGoneAreNotWatched(t *testing.T) {
 func TestWatchesOfNobody(t *testing.T) {
 	l := newLoops(t)
 	opened := l.watched()
-	l.clients.Dial = func(*rest.Config) (*member.Client, error) { return nil, errRefused }
+	l.clients.Dial = func(*rest.Config) (*member.Client, error) { return nil, errors.New("connection refused") }
 	l.addMember("eu-1", shape{version: "v1.36.3", floor: -1})
 	watches, key := &control.Watches{Members: l.clients}, types.NamespacedName{Namespace: namespace, Name: "eu-1.1"}
 	watches.Open(t.Context(), key, provider.Cluster{Name: "eu-1", Provider: l.cloud, Ref: provider.Ref{Name: "eu-1"}})

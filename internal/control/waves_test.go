@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	v1 "refit.dev/refit/api/v1alpha1"
+	"refit.dev/refit/internal/provider/fake"
 )
 
 // waves makes a fleet of canaries, by their label, and of everybody else.
@@ -26,10 +27,12 @@ func waves(spec *v1.FleetSpec) {
 // finish lets a member be seen at the release, and its upgrade be done.
 func (l *loops) finish(name string) {
 	l.t.Helper()
-	l.cloud.clusters[name].version = version(l.t, "v1.37.2")
-	for _, m := range l.cloud.clusters[name].machines {
-		m.version = version(l.t, "v1.37.2")
-	}
+	l.clusters[name].Change(func(s *fake.State) {
+		s.Version = version(l.t, "v1.37.2")
+		for i := range s.Machines {
+			s.Machines[i].Version = s.Version
+		}
+	})
 	l.see(name)
 	up := l.upgrade(name + ".1")
 	up.Status.Conditions = []metav1.Condition{{

@@ -34,10 +34,16 @@ func (c *Clusters) Reach(mc *v1.MemberCluster) (provider.Cluster, error) {
 	if local := mc.Spec.Provider.Local; local != nil {
 		name, ref = "local", provider.Ref{Name: local.Name}
 	}
+	if mc.Spec.Provider.Fake != nil {
+		name, ref = "fake", provider.Ref{Name: mc.Name}
+	}
 	found, ok := c.Providers[name]
 	if !ok {
-		return provider.Cluster{}, fmt.Errorf("member %s: provider %q is not served here; served: %s",
-			mc.Name, name, strings.Join(slices.Sorted(maps.Keys(c.Providers)), ", "))
+		served := strings.Join(slices.Sorted(maps.Keys(c.Providers)), ", ")
+		if name == "fake" {
+			served += `; made-up members are for trying Refit: start it with "refit up --fake-provider", or delete this one`
+		}
+		return provider.Cluster{}, fmt.Errorf("member %s: provider %q is not served here; served: %s", mc.Name, name, served)
 	}
 	return provider.Cluster{Name: mc.Name, Provider: found, Ref: ref}, nil
 }

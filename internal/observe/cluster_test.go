@@ -187,6 +187,24 @@ func TestClusterOfASilentMember(t *testing.T) {
 	}
 }
 
+// A made-up member has the name of its MemberCluster, and is only reached where
+// Refit was started to serve such members.
+func TestReachMadeUp(t *testing.T) {
+	mc := &v1.MemberCluster{Spec: v1.MemberClusterSpec{Provider: v1.MemberProvider{Fake: &v1.FakeProvider{}}}}
+	mc.Name = "eu-1"
+	cloud, local := &still{}, &still{}
+	clusters := &Clusters{Providers: map[string]provider.Provider{"fake": cloud, "local": local}}
+	reach, err := clusters.Reach(mc)
+	if err != nil || reach.Name != "eu-1" || reach.Ref.Name != "eu-1" || reach.Provider != provider.Provider(cloud) {
+		t.Errorf("reach is %v, %v", reach, err)
+	}
+	delete(clusters.Providers, "fake")
+	const want = `member eu-1: provider "fake" is not served here; served: local; made-up members are for trying Refit: start it with "refit up --fake-provider", or delete this one`
+	if _, err := clusters.Reach(mc); err == nil || err.Error() != want {
+		t.Errorf("error is %v, want %s", err, want)
+	}
+}
+
 // A client that failed is dropped: credentials and addresses can change.
 func TestClusterDialsAnewAfterSilence(t *testing.T) {
 	dialled := 0

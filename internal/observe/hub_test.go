@@ -283,3 +283,20 @@ func TestHops(t *testing.T) {
 		t.Errorf("hops (-want +got):\n%s", diff)
 	}
 }
+
+// Two providers may call their clusters the same: they are two, all the same.
+func TestClusterOf(t *testing.T) {
+	for want, provider := range map[string]v1.MemberProvider{
+		"local/uid-1": {Local: &v1.LocalProvider{Name: "eu-1"}},
+		"fake/uid-1":  {Fake: &v1.FakeProvider{}},
+	} {
+		mc := &v1.MemberCluster{Spec: v1.MemberClusterSpec{Provider: provider}, Status: v1.MemberClusterStatus{UID: "uid-1"}}
+		if got := clusterOf(mc); got != want {
+			t.Errorf("cluster is %s, want %s", got, want)
+		}
+		mc.Status.UID = ""
+		if got := clusterOf(mc); got != "" {
+			t.Errorf("cluster that was never seen is %s", got)
+		}
+	}
+}

@@ -27,6 +27,8 @@ const (
 	CodeNotOffered     = "NotOffered"
 	CodeInProgress     = "InProgress"
 	CodeInvalid        = "Invalid"
+	CodeThrottled      = "Throttled"
+	CodeUnauthorized   = "Unauthorized"
 )
 
 // Fault is an error of the outside world, classed once, at the port.
@@ -43,6 +45,21 @@ func (f *Fault) Error() string { return fmt.Sprintf("%s: %v", f.Code, f.Err) }
 
 // Unwrap is the cause.
 func (f *Fault) Unwrap() error { return f.Err }
+
+// maxToken is what the port promises to providers: see Change.Token.
+const maxToken = 64
+
+// CheckToken refuses a token that is longer than the port allows: cut off, it
+// would no longer be one change's own.
+func CheckToken(token string) error {
+	if len(token) <= maxToken {
+		return nil
+	}
+	return &Fault{
+		Class: Stop, Code: CodeInvalid,
+		Err: fmt.Errorf("a token of %d characters: a token has at most %d; hash it", len(token), maxToken),
+	}
+}
 
 // AsFault finds the fault in an error; an error that nobody classed is one to
 // retry, since unknown is neither done nor final.

@@ -101,7 +101,7 @@ func place(name string) string {
 	switch name {
 	case "api":
 		return "api/v1alpha1"
-	case "eks", "local":
+	case "eks", "local", "fake", "contract":
 		return "internal/provider/" + name
 	case "cmd":
 		return "cmd/refit"

@@ -153,7 +153,7 @@ func (c Config) arguments(part Part, ports Ports) []string {
 	case Kwok:
 		return []string{
 			"--kubeconfig=" + c.kubeconfig(Kwok),
-			"--config=" + c.path("stages.yaml"),
+			"--config=stages.yaml", // in its folder: kwok takes a comma in a path for the end of it
 			// By annotation, so that real and simulated nodes can live in one cluster.
 			"--manage-nodes-with-annotation-selector=" + KwokNode + "=fake",
 			"--node-lease-duration-seconds=40",

@@ -178,6 +178,9 @@ func (p *Provider) Ensure(ctx context.Context, ref provider.Ref, change provider
 	if err != nil {
 		return provider.Operation{}, err
 	}
+	if err := provider.CheckToken(change.Token); err != nil {
+		return provider.Operation{}, err
+	}
 	from, to := change.From.Version.String(), change.To.Version.String()
 	if change.Part.Kind == provider.PartPool {
 		wanted, done := templateChange{Token: change.Token, Pool: change.Part.Pool, From: from, To: to}, templateChange{}
@@ -197,6 +200,9 @@ func (p *Provider) Ensure(ctx context.Context, ref provider.Ref, change provider
 func (p *Provider) AddNode(ctx context.Context, ref provider.Ref, add provider.NodeAddition) error {
 	f, err := p.folder(ref)
 	if err != nil {
+		return err
+	}
+	if err := provider.CheckToken(add.Token); err != nil {
 		return err
 	}
 	return call(ctx, f, "POST", "/v1/machines", additionRequest{Pool: add.Pool, Replaces: add.Replaces, Token: add.Token}, &struct{}{})

@@ -17,6 +17,8 @@ import (
 const (
 	older = "v1.36.3"
 	newer = "v1.37.2"
+	// missing is the one version that getFake does not have.
+	missing = "v1.36.97"
 )
 
 // TestMain makes this binary the supervisors and the parts of the tests' members.
@@ -57,8 +59,8 @@ func run(m *testing.M) int {
 // getFake has every version but one.
 func getFake(_ context.Context, artefact, version string, report func(string)) (string, error) {
 	report("installing " + artefact + " " + version)
-	if version == "v1.36.97" {
-		return "", errors.New("there is no v1.36.97; the newest is v1.36.3")
+	if version == missing {
+		return "", errors.New("there is no " + missing + "; the newest is v1.36.3")
 	}
 	return fakepart.Install(os.Getenv(binariesVariable), artefact, version)
 }

@@ -99,6 +99,8 @@ func binaries(dir string) controlplane.Get {
 		switch version {
 		case exitsAtOnce:
 			return brokenBinaries(filepath.Join(dir, "exits"), "#!/bin/sh\necho no such flag >&2\nexit 3\n")
+		case missing:
+			return "", errors.New("there is no " + missing)
 		case neverReady:
 			return brokenBinaries(filepath.Join(dir, "sleeps"), "#!/bin/sh\nexec sleep 600\n")
 		case v135, v136, v137, kube.EtcdVersion, kube.KwokVersion:
@@ -114,6 +116,7 @@ func binaries(dir string) controlplane.Get {
 }
 
 const (
+	missing     = "v1.36.97"
 	exitsAtOnce = "v1.36.98"
 	neverReady  = "v1.36.99"
 )
