@@ -218,7 +218,24 @@ func approve(cmd *cobra.Command, flags verbFlags, prefix string, what func(obser
 		return err
 	}
 	spec.Until, spec.Reason = until, flags.reason
+	if wait := sameSecond(hub.seen, now); wait > 0 && !pause(cmd.Context(), wait) {
+		return cmd.Context().Err()
+	}
 	return hub.say(cmd.Context(), &v1.Approval{ObjectMeta: hub.named(prefix), Spec: spec}, "Approval", cmd.OutOrStdout())
+}
+
+// sameSecond is how long to wait with a yes to what has ended just now. The API
+// keeps whole seconds: of two things in one nobody can tell which was first, and
+// an approval counts for what was before it.
+func sameSecond(hub observe.Hub, now time.Time) time.Duration {
+	var last time.Time
+	for _, u := range observe.Rollout(hub, now).Upgrades {
+		if u.EndedAt.After(last) {
+			last = u.EndedAt
+		}
+	}
+	wait := last.Add(time.Second).Sub(now)
+	return max(0, min(wait, time.Second))
 }
 
 // known is a hub and what was read of it.

@@ -282,3 +282,32 @@ func annsHub(t *testing.T) *hub {
 	memory := fake.NewClientBuilder().WithScheme(s).WithInterceptorFuncs(interceptor.Funcs{Create: create}).Build()
 	return &hub{client: memory, namespace: "refit"}
 }
+
+// A yes in the second of a failure would not count for it.
+func TestSameSecond(t *testing.T) {
+	hub := func(ended time.Time) observe.Hub {
+		h := heldHub(failed("uid-main"))
+		for i := range h.Upgrades {
+			h.Upgrades[i].Status.Conditions[0].LastTransitionTime = metav1.NewTime(ended)
+		}
+		return h
+	}
+	for _, test := range []struct {
+		name string
+		now  time.Time
+		want time.Duration
+	}{
+		{"in the second", ten.Add(300 * time.Millisecond), 700 * time.Millisecond},
+		{"at its beginning", ten, time.Second},
+		{"in the next", ten.Add(time.Second), 0},
+		{"long after", ten.Add(time.Hour), 0},
+		{"before, by a clock that is behind", ten.Add(-time.Minute), time.Second},
+	} {
+		if got := sameSecond(hub(ten), test.now); got != test.want {
+			t.Errorf("%s: waits %s, want %s", test.name, got, test.want)
+		}
+	}
+	if got := sameSecond(observe.Hub{}, ten); got != 0 {
+		t.Errorf("where nothing has ended: waits %s", got)
+	}
+}
