@@ -93,7 +93,7 @@ func (h *hub) abort(ctx context.Context, up *v1.ClusterUpgrade, reason string, o
 	if err != nil {
 		return fmt.Errorf("write the patch: %w", err)
 	}
-	if err := h.client.Patch(ctx, up, patch); err != nil {
+	if err := admitted(ctx, func() error { return h.client.Patch(ctx, up, patch) }); err != nil {
 		return fmt.Errorf("end upgrade %s: %w", up.Name, err)
 	}
 	fmt.Fprintf(out, "clusterupgrade %s ends at the next safe point; see refit why %s\nThe same with kubectl:\n\n"+

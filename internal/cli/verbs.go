@@ -334,7 +334,7 @@ func (h *hub) say(ctx context.Context, object client.Object, kind string, out io
 		return err
 	}
 	resource := strings.ToLower(kind)
-	if err := h.client.Create(ctx, object); apierrors.ReasonForError(err) != metav1.StatusReasonUnknown {
+	if err := admitted(ctx, func() error { return h.client.Create(ctx, object) }); apierrors.ReasonForError(err) != metav1.StatusReasonUnknown {
 		return fmt.Errorf("create the %s: %w", kind, err)
 	} else if err != nil { // no answer is not a no
 		return fmt.Errorf("create the %s: whether it was made is not known, see \"kubectl get %ss -n %s\" before another try: %w",
@@ -343,6 +343,20 @@ func (h *hub) say(ctx context.Context, object client.Object, kind string, out io
 	fmt.Fprintf(out, "%s %s created; take it back with: kubectl delete %s -n %s %s\nThe same with kubectl:\n\nkubectl create -f - <<'YAML'\n%sYAML\n",
 		resource, object.GetName(), resource, object.GetNamespace(), object.GetName(), text)
 	return nil
+}
+
+// admitted tries again while the hub says that a kind is not available yet: an API
+// server that has just started reads, every few seconds, what its admission
+// policies are to write on. Nothing was made as long as it says so.
+func admitted(ctx context.Context, try func() error) error {
+	const most, between = 150, 200 * time.Millisecond // half a minute: it reads every five seconds
+	for range most {
+		err := try()
+		if !apierrors.IsServiceUnavailable(err) || !strings.Contains(err.Error(), "CustomResourceDefinitions") || !pause(ctx, between) {
+			return err
+		}
+	}
+	return try()
 }
 
 // manifest is an object as people write it. Their name is on it, for the API

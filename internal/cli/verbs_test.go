@@ -3,13 +3,16 @@ package cli
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os/exec"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	authenticationv1 "k8s.io/api/authentication/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -310,4 +313,39 @@ func TestSameSecond(t *testing.T) {
 	if got := sameSecond(observe.Hub{}, ten); got != 0 {
 		t.Errorf("where nothing has ended: waits %s", got)
 	}
+}
+
+// A hub that has just started does not know its kinds yet, which passes; any other
+// refusal is told at once.
+func TestAdmitted(t *testing.T) {
+	refused, busy := errors.New("no rights"), apierrors.NewServiceUnavailable("etcd is away")
+	early := apierrors.NewServiceUnavailable("Resource kind refit.dev/v1alpha1, Kind=Freeze not found. There can be a delay between when CustomResourceDefinitions are created and when they are available.")
+	for _, test := range []struct {
+		name    string
+		answers []error
+		want    error
+	}{
+		{"at once", []error{nil}, nil},
+		{"after a while", []error{early, early, nil}, nil},
+		{"refused", []error{refused}, refused},
+		{"refused after a while", []error{early, refused}, refused},
+		{"overloaded: nobody knows what became of it", []error{busy}, busy},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			tries := 0
+			err := admitted(t.Context(), func() error {
+				tries++
+				return test.answers[tries-1]
+			})
+			if !errors.Is(err, test.want) || tries != len(test.answers) {
+				t.Errorf("%s: %v after %d tries, want %v after %d", test.name, err, tries, test.want, len(test.answers))
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		if err := admitted(t.Context(), func() error { return early }); !errors.Is(err, early) || time.Since(begun) != 30*time.Second {
+			t.Errorf("never: %v after %s", err, time.Since(begun))
+		}
+	})
 }
