@@ -38,7 +38,10 @@ type Members struct {
 	Reader   client.Reader
 	Clock    clock.PassiveClock
 	Clusters *observe.Clusters
-	Log      *slog.Logger
+	// Jitter spreads looks over time, so that not all members are asked at once;
+	// nil draws up to a tenth.
+	Jitter func(time.Duration) time.Duration
+	Log    *slog.Logger
 }
 
 // Reconcile looks at one member.
@@ -73,7 +76,7 @@ func (m *Members) Reconcile(ctx context.Context, key types.NamespacedName) (ctrl
 		}
 		m.logTransition(before, mc)
 	}
-	return ctrl.Result{RequeueAfter: jittered(pollMember)}, nil
+	return ctrl.Result{RequeueAfter: m.jittered(pollMember)}, nil
 }
 
 // letGo lets a member go that is being deleted, once its upgrade has ended. The end
@@ -152,7 +155,10 @@ func (m *Members) logTransition(before *v1.MemberClusterStatus, mc *v1.MemberClu
 	m.Log.Info("member seen", "member", mc.Name, "ready", string(is.Status), "why", is.Message, "version", mc.Status.ControlPlane.Version)
 }
 
-// jittered spreads members over time, so that they are not all asked at once.
-func jittered(d time.Duration) time.Duration {
+// jittered is about as long.
+func (m *Members) jittered(d time.Duration) time.Duration {
+	if m.Jitter != nil {
+		return m.Jitter(d)
+	}
 	return d - d/10 + rand.N(d/5) //nolint:gosec // spreading load needs no secret
 }

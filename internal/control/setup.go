@@ -13,7 +13,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
@@ -54,12 +53,13 @@ func (l Loops) setupFleets(mgr ctrl.Manager) error {
 		return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: l.Fleets.Namespace, Name: "all"}}}
 	})
 	return ctrl.NewControllerManagedBy(mgr).Named("fleets").
-		Watches(&v1.Fleet{}, all, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&v1.Release{}, all, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1.Fleet{}, all).
+		Watches(&v1.Release{}, all).
 		Watches(&v1.MemberCluster{}, all).
 		Watches(&v1.ClusterUpgrade{}, all).
 		Watches(&v1.Freeze{}, all).
 		Watches(&v1.Approval{}, all).
+		WithEventFilter(when(WakesFleets)).
 		Complete(reconcile.Func(func(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
 			return l.Fleets.Reconcile(ctx)
 		}))
@@ -75,12 +75,13 @@ func (l Loops) setupUpgrades(mgr ctrl.Manager) error {
 		default: // so many are on their way that one more tells nothing new
 		}
 	}
+	depending := handler.EnqueueRequestsFromMapFunc(l.dependingOn)
 	return ctrl.NewControllerManagedBy(mgr).Named("upgrades").
-		For(&v1.ClusterUpgrade{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&v1.Fleet{}, l.upgradesOf(ofFleet), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&v1.Release{}, l.upgradesOf(ofRelease), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&v1.Freeze{}, l.upgradesOf(ofFreeze)).
-		Watches(&v1.MemberCluster{}, l.upgradesOf(ofMember), builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}))).
+		For(&v1.ClusterUpgrade{}, builder.WithPredicates(when(Respecified))).
+		Watches(&v1.Fleet{}, depending, builder.WithPredicates(when(WakesUpgrades))).
+		Watches(&v1.Release{}, depending, builder.WithPredicates(when(WakesUpgrades))).
+		Watches(&v1.Freeze{}, depending, builder.WithPredicates(when(WakesUpgrades))).
+		Watches(&v1.MemberCluster{}, depending, builder.WithPredicates(when(WakesUpgrades))).
 		WatchesRawSource(source.Channel(changes, handler.Funcs{GenericFunc: gathered})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: l.Workers}).
 		Complete(reconcile.Func(func(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
@@ -92,52 +93,31 @@ func gathered(_ context.Context, e event.GenericEvent, queue workqueue.TypedRate
 	queue.AddAfter(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(e.Object)}, gather)
 }
 
-// upgradesOf are the upgrades that are woken when what they depend on changes: it
-// may want something else of them.
-func (l Loops) upgradesOf(depends func(up *v1.ClusterUpgrade, on client.Object) bool) handler.EventHandler {
-	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, on client.Object) []reconcile.Request {
-		var upgrades v1.ClusterUpgradeList
-		if err := l.Upgrades.Client.List(ctx, &upgrades, client.InNamespace(l.Fleets.Namespace)); err != nil {
-			return nil // they look by themselves soon
+// dependingOn are the upgrades that depend on an object.
+func (l Loops) dependingOn(ctx context.Context, on client.Object) []reconcile.Request {
+	var upgrades v1.ClusterUpgradeList
+	if err := l.Upgrades.Client.List(ctx, &upgrades, client.InNamespace(l.Fleets.Namespace)); err != nil {
+		return nil // they look by themselves soon
+	}
+	var requests []reconcile.Request
+	for i := range upgrades.Items {
+		if up := &upgrades.Items[i]; !observe.Ended(up) && DependsOn(up, on) {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(up)})
 		}
-		var requests []reconcile.Request
-		for i := range upgrades.Items {
-			if up := &upgrades.Items[i]; !observe.Ended(up) && depends(up, on) {
-				requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(up)})
-			}
-		}
-		return requests
-	})
-}
-
-func ofFleet(up *v1.ClusterUpgrade, f client.Object) bool { return up.Spec.Fleet == f.GetName() }
-
-func ofRelease(up *v1.ClusterUpgrade, release client.Object) bool {
-	return up.Spec.Release.Name == release.GetName()
-}
-
-func ofMember(up *v1.ClusterUpgrade, mc client.Object) bool { return up.Spec.Member == mc.GetName() }
-
-func ofFreeze(up *v1.ClusterUpgrade, freeze client.Object) bool {
-	spec := freeze.(*v1.Freeze).Spec
-	return (spec.Fleet == "" || spec.Fleet == up.Spec.Fleet) && (spec.Member == "" || spec.Member == up.Spec.Member)
+	}
+	return requests
 }
 
 // setupMembers looks at a member now and then, and whenever an upgrade of it
 // enters a step or ends.
 func (l Loops) setupMembers(mgr ctrl.Manager) error {
-	moved := predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		before, after := e.ObjectOld.(*v1.ClusterUpgrade), e.ObjectNew.(*v1.ClusterUpgrade)
-		return before.Status.Step != after.Status.Step || before.Status.Hop != after.Status.Hop ||
-			observe.Ended(before) != observe.Ended(after) || before.Status.Nodes != after.Status.Nodes
-	}}
 	memberOf := handler.EnqueueRequestsFromMapFunc(func(_ context.Context, up client.Object) []reconcile.Request {
 		name := up.(*v1.ClusterUpgrade).Spec.Member
 		return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: up.GetNamespace(), Name: name}}}
 	})
 	return ctrl.NewControllerManagedBy(mgr).Named("members").
-		For(&v1.MemberCluster{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&v1.ClusterUpgrade{}, memberOf, builder.WithPredicates(moved)).
+		For(&v1.MemberCluster{}, builder.WithPredicates(when(Respecified))).
+		Watches(&v1.ClusterUpgrade{}, memberOf, builder.WithPredicates(when(Moved))).
 		WithOptions(controller.Options{MaxConcurrentReconciles: l.Workers}).
 		Complete(reconcile.Func(func(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 			return l.Members.Reconcile(ctx, req.NamespacedName)

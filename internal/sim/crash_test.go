@@ -1,0 +1,163 @@
+package sim_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	v1 "refit.dev/refit/api/v1alpha1"
+	"refit.dev/refit/internal/fleet"
+	"refit.dev/refit/internal/provider/fake"
+	"refit.dev/refit/internal/sim"
+)
+
+// strategy is a way of upgrading one member, on one kind of cloud.
+type strategy struct {
+	name    string
+	mode    fake.Mode
+	from    string
+	suffix  string
+	offered []string
+	pools   []fake.PoolShape
+	nodes   v1.NodePolicy
+	surge   int
+	lack    int
+}
+
+// quick is a cloud where nothing takes long: what is tried is the order of
+// things, not their duration.
+var quick = fake.Latency{
+	Operation: 4 * time.Second, Silence: time.Second, Joining: time.Second, Ready: time.Second, PodStart: time.Second, PodGrace: time.Second,
+}
+
+func strategies() []strategy {
+	two := []fake.PoolShape{{Name: "a", Size: 2}}
+	bySurge := v1.NodePolicy{MaxSurge: intstr.FromInt32(1), MaxUnavailable: intstr.FromInt32(0)}
+	inPlace := v1.NodePolicy{MaxSurge: intstr.FromInt32(0), MaxUnavailable: intstr.FromInt32(1)}
+	return []strategy{
+		{name: "surge", from: "v1.36.3", pools: two, nodes: bySurge, surge: 1},
+		{name: "unavailable", from: "v1.36.3", pools: two, nodes: inPlace, lack: 1},
+		{name: "two minors", from: "v1.35.4", pools: two, nodes: bySurge, surge: 1},
+		{name: "no tokens", mode: fake.Mode{NoTokens: true}, from: "v1.36.3", pools: two, nodes: bySurge, surge: 1},
+		{name: "lags", mode: fake.Mode{Lag: 3 * time.Second}, from: "v1.36.3", suffix: "-gke.900", pools: two, nodes: bySurge, surge: 1},
+	}
+}
+
+// world makes the world of a strategy: one member, and a fleet that wants it at a
+// release.
+func (s strategy) world(t *testing.T) (*sim.World, *sim.Hub) {
+	t.Helper()
+	s.mode.Latency = quick
+	w := sim.New(0, s.mode)
+	shape := fake.Shape{Version: version(t, s.from+s.suffix), Pools: s.pools, Pods: 3, Floor: 2}
+	for _, offer := range []string{"v1.35.4", "v1.36.3", "v1.37.2", "v1.37.3"} {
+		shape.Offers = append(shape.Offers, version(t, offer+s.suffix))
+	}
+	w.AddCluster("eu-1", shape, s.surge, s.lack)
+	hub, err := w.AddHub("main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range []error{
+		hub.Add(t.Context(), &v1.MemberCluster{
+			ObjectMeta: metav1.ObjectMeta{Namespace: sim.Namespace, Name: "eu-1"},
+			Spec:       v1.MemberClusterSpec{Provider: v1.MemberProvider{Fake: &v1.FakeProvider{}}},
+		}),
+		hub.Add(t.Context(), &v1.Release{ObjectMeta: metav1.ObjectMeta{Name: "2026.11"}, Spec: v1.ReleaseSpec{Bundle: v1.Bundle{Kubernetes: "v1.37.2"}}}),
+		hub.Add(t.Context(), &v1.Fleet{
+			ObjectMeta: metav1.ObjectMeta{Namespace: sim.Namespace, Name: "main"},
+			Spec: v1.FleetSpec{
+				Release: "2026.11", Waves: []v1.Wave{{Name: "all", MaxConcurrent: intstr.FromInt32(1)}}, Nodes: s.nodes,
+				Bake: metav1.Duration{Duration: 5 * time.Second},
+			},
+		}),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return w, hub
+}
+
+// run upgrades the member, and is what became of it.
+func (s strategy) run(t *testing.T, w *sim.World, hub *sim.Hub) sim.Effects {
+	t.Helper()
+	ended := func() bool { return sim.Outcome(hub.Upgrade(t.Context(), "eu-1.1")) != "" }
+	if !w.Until(t.Context(), time.Hour, ended) {
+		t.Errorf("no end within an hour: %v", w.Timeline())
+	}
+	w.Run(t.Context(), time.Minute) // what comes late, comes
+	return w.Effects("eu-1")
+}
+
+func version(t *testing.T, text string) fleet.Version {
+	t.Helper()
+	v, ok := fleet.ParseVersion(text)
+	if !ok {
+		t.Fatalf("%q is no version", text)
+	}
+	return v
+}
+
+// TestCrashMatrix lets every write and call of an upgrade go wrong in every way,
+// one at a time: the process dies before it or after it, its answer is lost, it is
+// delivered three times, or what it changed shows late. The end is the same, each
+// effect is there once, and nothing is left behind.
+func TestCrashMatrix(t *testing.T) {
+	total := 0
+	for _, s := range strategies() {
+		t.Run(s.name, func(t *testing.T) {
+			w, hub := s.world(t)
+			want := s.run(t, w, hub)
+			if len(want.Left) > 0 || want.Version != version(t, "v1.37.2"+s.suffix).String() || len(w.Broken()) > 0 {
+				t.Fatalf("undisturbed, it comes to %+v; broken: %v", want, w.Broken())
+			}
+			boundaries := len(w.Crossings())
+			for _, mode := range sim.Modes() {
+				for n := 1; n <= boundaries; n++ {
+					total++
+					s.crash(t, n, mode, want)
+				}
+			}
+			t.Logf("%s: %d boundaries × %d modes = %d cases, %d looks undisturbed", s.name, boundaries, len(sim.Modes()), boundaries*len(sim.Modes()), w.Looks())
+		})
+	}
+	t.Logf("%d cases", total)
+}
+
+func (s strategy) crash(t *testing.T, n int, mode sim.Mode, want sim.Effects) {
+	t.Helper()
+	w, hub := s.world(t)
+	w.Befall(n, mode)
+	got := s.run(t, w, hub)
+	name := fmt.Sprintf("%s at %d (%s)", mode, n, w.Crossings()[min(n, len(w.Crossings()))-1])
+	if !w.Befell() {
+		t.Errorf("%s: it did not come to that", name)
+	}
+	if outcome := sim.Outcome(hub.Upgrade(t.Context(), "eu-1.1")); outcome != "Done" {
+		t.Errorf("%s: ended %q: %s", name, outcome, tail(w.Timeline()))
+	}
+	if hub.Upgrade(t.Context(), "eu-1.2") != nil {
+		t.Errorf("%s: it was upgraded again", name)
+	}
+	got.Evicted, want.Evicted = 0, 0 // pods may move to where they must leave again
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s: (-undisturbed +now):\n%s\n%s", name, diff, tail(w.Timeline()))
+	}
+	for _, sentence := range w.Broken() {
+		t.Errorf("%s: %s", name, sentence)
+	}
+}
+
+func tail(lines []string) string {
+	var text string
+	for _, line := range slices.Clone(lines[max(0, len(lines)-15):]) {
+		text += "\n\t" + line
+	}
+	return text
+}

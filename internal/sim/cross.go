@@ -1,0 +1,299 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	clientfake "sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	v1 "refit.dev/refit/api/v1alpha1"
+	"refit.dev/refit/internal/provider"
+	"refit.dev/refit/internal/provider/fake"
+)
+
+// Mode is what befalls one write or call on its way out of the process.
+type Mode string
+
+// The modes.
+const (
+	// KilledBefore: the process dies as it is about to send it.
+	KilledBefore Mode = "KilledBefore"
+	// KilledAfter: it takes effect, and the process dies before the answer.
+	KilledAfter Mode = "KilledAfter"
+	// ReplyLost: it takes effect, and the answer is lost.
+	ReplyLost Mode = "ReplyLost"
+	// Twice: it is delivered again at once, and once more a good while later.
+	Twice Mode = "Twice"
+	// StaleRead: for a while the hub's cache, and the provider, show what was
+	// before.
+	StaleRead Mode = "StaleRead"
+)
+
+// Modes are all of them.
+func Modes() []Mode { return []Mode{KilledBefore, KilledAfter, ReplyLost, Twice, StaleRead} }
+
+const (
+	// redeliverAfter is how late a message comes that was delivered before: so late
+	// that other things have happened.
+	redeliverAfter = 7 * time.Second
+	// staleFor is how long a cache is behind.
+	staleFor = 3 * time.Second
+)
+
+// stage counts what crosses the border of the process, and lets one of them go
+// wrong.
+type stage struct {
+	crossed int
+	names   []string
+	at      int
+	mode    Mode
+	met     bool
+	// late are messages that come again, and when.
+	late   []func()
+	lateAt time.Time
+}
+
+// Befall lets the n-th write or call from the beginning go wrong; the first is 1.
+func (w *World) Befall(n int, mode Mode) { w.stage.at, w.stage.mode = n, mode }
+
+// Crossings are all writes and calls so far, in words.
+func (w *World) Crossings() []string { return w.stage.names }
+
+// Befell tells whether what was to go wrong did.
+func (w *World) Befell() bool { return w.stage.met }
+
+// cross lets one write or call out of the process. Again is how it arrives another
+// time.
+func (h *Hub) cross(what string, do func() error, again func()) error {
+	s := &h.world.stage
+	s.crossed++
+	s.names = append(s.names, what)
+	if s.crossed != s.at {
+		return do()
+	}
+	s.met = true
+	switch s.mode {
+	case KilledBefore:
+		panic(killed{})
+	case KilledAfter:
+		_ = do() // nobody hears the answer
+		panic(killed{})
+	case ReplyLost:
+		if err := do(); err != nil {
+			return err
+		}
+		return &provider.Fault{Class: provider.Retry, Code: provider.CodeUnreachable, Err: errLost}
+	case Twice:
+		err := do()
+		again()
+		s.late, s.lateAt = append(s.late, again), h.world.Clock.Now().Add(redeliverAfter)
+		return err
+	case StaleRead:
+		h.lag(staleFor)
+		return do()
+	}
+	return do()
+}
+
+// redeliver delivers what comes again, when its time has come.
+func (w *World) redeliver() {
+	if s := &w.stage; len(s.late) > 0 && !w.Clock.Now().Before(s.lateAt) {
+		late := s.late
+		s.late = nil
+		for _, again := range late {
+			again()
+		}
+	}
+}
+
+// lag lets the hub's cache, and the providers, show for a while what is now.
+func (h *Hub) lag(d time.Duration) {
+	builder := clientfake.NewClientBuilder().WithScheme(h.memory.Scheme())
+	all := h.all(context.Background())
+	for i := range all.Members {
+		builder.WithObjects(&all.Members[i])
+	}
+	for i := range all.Releases {
+		builder.WithObjects(&all.Releases[i])
+	}
+	for i := range all.Fleets {
+		builder.WithObjects(&all.Fleets[i])
+	}
+	for i := range all.Upgrades {
+		builder.WithObjects(&all.Upgrades[i])
+	}
+	for i := range all.Freezes {
+		builder.WithObjects(&all.Freezes[i])
+	}
+	for i := range all.Approvals {
+		builder.WithObjects(&all.Approvals[i])
+	}
+	h.stale, h.staleUntil = builder.Build(), h.world.Clock.Now().Add(d)
+	for _, c := range h.world.clusters {
+		c.stale, _ = h.world.Cloud.Observe(context.Background(), provider.Ref{Name: c.name}) // of one that is down nothing is late
+		c.staleUntil = h.staleUntil
+	}
+}
+
+// wire is the way from the loops to their hub. They read from a cache, which may
+// be late.
+func (h *Hub) wire() interceptor.Funcs {
+	return interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, name client.ObjectKey, o client.Object, options ...client.GetOption) error {
+			return h.cache(c).Get(ctx, name, o, options...)
+		},
+		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
+			return h.cache(c).List(ctx, list, options...)
+		},
+		Create: func(ctx context.Context, c client.WithWatch, o client.Object, options ...client.CreateOption) error {
+			again := copied(o)
+			return h.cross("create "+name(o), func() error { return c.Create(ctx, o, options...) }, func() {
+				_ = c.Create(ctx, again, options...) // whoever sent it first has its answer
+			})
+		},
+		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, patch client.Patch, options ...client.PatchOption) error {
+			again := copied(o)
+			return h.cross("patch "+name(o), func() error { return c.Patch(ctx, o, patch, options...) }, func() {
+				_ = c.Patch(ctx, again, patch, options...)
+			})
+		},
+		Delete: func(ctx context.Context, c client.WithWatch, o client.Object, options ...client.DeleteOption) error {
+			again := copied(o)
+			return h.cross("delete "+name(o), func() error { return c.Delete(ctx, o, options...) }, func() {
+				_ = c.Delete(ctx, again, options...)
+			})
+		},
+		SubResourceUpdate: func(ctx context.Context, c client.Client, sub string, o client.Object, options ...client.SubResourceUpdateOption) error {
+			again := copied(o)
+			return h.cross("write status of "+name(o), func() error { return c.SubResource(sub).Update(ctx, o, options...) }, func() {
+				_ = c.SubResource(sub).Update(ctx, again, options...)
+			})
+		},
+	}
+}
+
+// cache is what the loops read from.
+func (h *Hub) cache(now client.Reader) client.Reader {
+	if h.stale != nil && h.world.Clock.Now().Before(h.staleUntil) {
+		return h.stale
+	}
+	return now
+}
+
+func copied(o client.Object) client.Object {
+	again, _ := o.DeepCopyObject().(client.Object)
+	return again
+}
+
+// name is kind and name of an object.
+func name(o client.Object) string {
+	kind := fmt.Sprintf("%T", o)
+	switch o.(type) {
+	case *v1.MemberCluster:
+		kind = "member"
+	case *v1.Release:
+		kind = "release"
+	case *v1.Fleet:
+		kind = "fleet"
+	case *v1.ClusterUpgrade:
+		kind = "upgrade"
+	case *v1.Freeze:
+		kind = "freeze"
+	case *v1.Approval:
+		kind = "approval"
+	}
+	return kind + " " + o.GetName()
+}
+
+// port is the way from one hub's Refit to the cloud.
+type port struct {
+	*fake.Cloud
+
+	hub *Hub
+}
+
+// Observe may be late.
+func (p *port) Observe(ctx context.Context, ref provider.Ref) (provider.Observation, error) {
+	if c := p.hub.world.clusters[ref.Name]; c != nil && c.stale.UID != "" && p.hub.world.Clock.Now().Before(c.staleUntil) {
+		return c.stale, nil
+	}
+	return p.Cloud.Observe(ctx, ref)
+}
+
+// Ensure crosses the border.
+func (p *port) Ensure(ctx context.Context, ref provider.Ref, change provider.Change) (op provider.Operation, err error) {
+	err = p.hub.cross(fmt.Sprintf("change %s of %s", change.Part, ref.Name), func() (err error) {
+		op, err = p.Cloud.Ensure(ctx, ref, change)
+		return err
+	}, func() { _, _ = p.Cloud.Ensure(ctx, ref, change) })
+	return op, err
+}
+
+// AddNode crosses the border.
+func (p *port) AddNode(ctx context.Context, ref provider.Ref, add provider.NodeAddition) error {
+	return p.hub.cross("add node to "+ref.Name, func() error { return p.Cloud.AddNode(ctx, ref, add) }, func() { _ = p.Cloud.AddNode(ctx, ref, add) })
+}
+
+// RemoveNode crosses the border.
+func (p *port) RemoveNode(ctx context.Context, ref provider.Ref, removal provider.NodeRemoval) error {
+	return p.hub.cross("remove node from "+ref.Name, func() error { return p.Cloud.RemoveNode(ctx, ref, removal) },
+		func() { _ = p.Cloud.RemoveNode(ctx, ref, removal) })
+}
+
+// Connect gives the way to the cluster's own API.
+func (p *port) Connect(ctx context.Context, ref provider.Ref) (*rest.Config, error) {
+	config, err := p.Cloud.Connect(ctx, ref)
+	if err == nil {
+		config.Transport = &border{RoundTripper: config.Transport, hub: p.hub, member: ref.Name}
+	}
+	return config, err
+}
+
+// border is what requests to a cluster's own API cross, where they change it.
+type border struct {
+	http.RoundTripper
+
+	hub    *Hub
+	member string
+}
+
+// RoundTrip sends a request.
+func (b *border) RoundTrip(request *http.Request) (answer *http.Response, err error) {
+	if request.Method == http.MethodGet {
+		return b.RoundTripper.RoundTrip(request)
+	}
+	var body []byte
+	if request.Body != nil {
+		if body, err = io.ReadAll(request.Body); err != nil {
+			return nil, err
+		}
+		_ = request.Body.Close() // it has been read
+	}
+	send := func() (*http.Response, error) {
+		again := request.Clone(context.WithoutCancel(request.Context()))
+		again.Body = io.NopCloser(bytes.NewReader(body))
+		return b.RoundTripper.RoundTrip(again)
+	}
+	err = b.hub.cross(fmt.Sprintf("%s %s of %s", request.Method, request.URL.Path, b.member), func() (err error) {
+		answer, err = send() //nolint:bodyclose // it is the caller's
+		return err
+	}, func() {
+		if late, err := send(); err == nil {
+			_ = late.Body.Close() // in memory
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return answer, nil
+}
+
+// CancelRequest has nothing to do: a call in memory is over before anybody could.
+func (b *border) CancelRequest(*http.Request) {}

@@ -1,0 +1,150 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "refit.dev/refit/api/v1alpha1"
+	"refit.dev/refit/internal/fleet"
+)
+
+// note adds to the timeline what is different on a hub: where upgrades are and
+// how they ended, which waves opened and passed, and how fleets sum up.
+func (h *Hub) note(ctx context.Context) {
+	all := h.all(ctx)
+	there := map[string]bool{}
+	say := func(about, line string) {
+		there[about] = true
+		if line != "" && h.said[about] != line {
+			h.said[about] = line
+			h.world.tell("%s%s", h.prefix(), line)
+		}
+	}
+	for i := range all.Upgrades {
+		up := &all.Upgrades[i]
+		say("upgrade "+up.Name, upgradeLine(up))
+		if up.Status.Why != nil && up.Status.Why.Code == string(fleet.InvariantViolated) {
+			h.world.breaks("%s: %s", up.Name, up.Status.Why.Message)
+		}
+	}
+	for i := range all.Fleets {
+		f := &all.Fleets[i]
+		for _, wave := range f.Status.Waves {
+			opened, passed := "", ""
+			if wave.OpenedAt != nil {
+				opened = fmt.Sprintf("fleet %s: revision %d: wave %s opens", f.Name, f.Status.Revision, wave.Name)
+			}
+			if wave.PassedAt != nil {
+				passed = fmt.Sprintf("fleet %s: revision %d: wave %s passes", f.Name, f.Status.Revision, wave.Name)
+			}
+			say("opening of "+f.Name+"/"+wave.Name, opened)
+			say("passing of "+f.Name+"/"+wave.Name, passed)
+		}
+		say("fleet "+f.Name, fleetLine(f))
+	}
+	h.gone(there)
+}
+
+// gone tells which upgrades and fleets there are no more.
+func (h *Hub) gone(there map[string]bool) {
+	var left []string
+	for about := range h.said {
+		if !there[about] {
+			left = append(left, about)
+		}
+	}
+	slices.Sort(left)
+	for _, about := range left {
+		delete(h.said, about)
+		if strings.HasPrefix(about, "upgrade ") || strings.HasPrefix(about, "fleet ") {
+			h.world.tell("%s%s is gone", h.prefix(), about)
+		}
+	}
+}
+
+// prefix names the hub where there is another one.
+func (h *Hub) prefix() string {
+	if len(h.world.hubs) == 1 {
+		return ""
+	}
+	return "on " + h.name + ": "
+}
+
+func upgradeLine(up *v1.ClusterUpgrade) string {
+	code := "not looked at yet"
+	if up.Status.Why != nil {
+		code = up.Status.Why.Code
+	}
+	if outcome := Outcome(up); outcome != "" {
+		if code != outcome {
+			outcome += ", " + code
+		}
+		return fmt.Sprintf("%s ended: %s", up.Name, outcome)
+	}
+	where := strings.TrimSpace(up.Status.Hop + " " + up.Status.Step)
+	if where == "" {
+		return fmt.Sprintf("%s begins, to %s in wave %s", up.Name, up.Spec.Release.Name, up.Spec.Wave)
+	}
+	return fmt.Sprintf("%s %s: %s", up.Name, where, code)
+}
+
+// fleetLine is what a fleet's conditions say, but for how many are where.
+func fleetLine(f *v1.Fleet) string {
+	ready := meta.FindStatusCondition(f.Status.Conditions, v1.ConditionReady)
+	if ready == nil {
+		return ""
+	}
+	is := map[string]string{}
+	for _, condition := range f.Status.Conditions {
+		is[condition.Type] = string(condition.Status)
+	}
+	state := "waits"
+	switch "True" {
+	case is[v1.ConditionReady]:
+		state = "is ready"
+	case is[v1.ConditionStalled]:
+		state = "stalls"
+	case is[v1.ConditionProgressing]:
+		state = "progresses"
+	}
+	return fmt.Sprintf("fleet %s %s: %s", f.Name, state, ready.Reason)
+}
+
+// End is how everything stands, a line each: what people have in the end,
+// whatever the order in which it came about.
+func (w *World) End(ctx context.Context) []string {
+	var lines []string
+	for _, h := range w.hubs {
+		all := h.all(ctx)
+		for i := range all.Upgrades {
+			lines = append(lines, h.prefix()+upgradeLine(&all.Upgrades[i]))
+		}
+		for i := range all.Fleets {
+			lines = append(lines, h.prefix()+fleetLine(&all.Fleets[i]))
+		}
+	}
+	names := make([]string, 0, len(w.clusters))
+	for name := range w.clusters {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		e := w.Effects(name)
+		line := fmt.Sprintf("%s runs %s, nodes %v, operations %v, %d machines ever", name, e.Version, e.Nodes, e.Operations, e.Made)
+		if len(e.Left) > 0 {
+			line += ", left: " + strings.Join(e.Left, "; ")
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// Get reads an object of the hub.
+func (h *Hub) Get(ctx context.Context, o client.Object) error {
+	return h.memory.Get(ctx, client.ObjectKeyFromObject(o), o)
+}
