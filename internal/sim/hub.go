@@ -46,6 +46,8 @@ type Hub struct {
 	members  *control.Members
 	serial   int
 	said     map[string]string // the last line told of each object
+	// touched tells that something changed since the last note.
+	touched bool
 }
 
 // AddHub makes a hub, and starts Refit on it.
@@ -65,9 +67,9 @@ func (w *World) AddHub(name string) (*Hub, error) {
 	return h, nil
 }
 
-// Start starts the process of Refit anew: it knows nothing but what is written.
+// Start starts the process of Refit anew: it knows nothing but what is written,
+// and that as its cache shows it.
 func (h *Hub) Start() {
-	h.stale = nil
 	log, clock := slog.New(slog.DiscardHandler), h.world.Clock
 	clients := &member.Clients{}
 	port := &port{Cloud: h.world.Cloud, hub: h}
@@ -185,11 +187,13 @@ func (h *Hub) stored(ctx context.Context, o client.Object) client.Object {
 func (h *Hub) Add(ctx context.Context, o client.Object) error { return h.Client.Create(ctx, o) }
 
 // Edit changes the spec or the labels of an object as a person does.
-func (h *Hub) Edit(ctx context.Context, o client.Object, change func()) error {
+func (h *Hub) Edit(ctx context.Context, o client.Object, change func() error) error {
 	if err := h.Client.Get(ctx, client.ObjectKeyFromObject(o), o); err != nil {
 		return err
 	}
-	change()
+	if err := change(); err != nil {
+		return err
+	}
 	o.SetGeneration(o.GetGeneration() + 1)
 	return h.Client.Update(ctx, o)
 }
@@ -216,8 +220,10 @@ func Outcome(up *v1.ClusterUpgrade) string {
 }
 
 // all is everything that the hub holds.
-func (h *Hub) all(ctx context.Context) observe.Hub {
-	all, err := observe.ReadHub(ctx, h.memory, Namespace)
+func (h *Hub) all(ctx context.Context) observe.Hub { return read(ctx, h.memory) }
+
+func read(ctx context.Context, reader client.Reader) observe.Hub {
+	all, err := observe.ReadHub(ctx, reader, Namespace)
 	if err != nil {
 		panic(fmt.Sprintf("read a hub in memory: %v", err)) // it is in memory
 	}

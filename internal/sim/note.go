@@ -16,6 +16,10 @@ import (
 // note adds to the timeline what is different on a hub: where upgrades are and
 // how they ended, which waves opened and passed, and how fleets sum up.
 func (h *Hub) note(ctx context.Context) {
+	if !h.touched {
+		return
+	}
+	h.touched = false
 	all := h.all(ctx)
 	there := map[string]bool{}
 	say := func(about, line string) {
@@ -80,6 +84,9 @@ func upgradeLine(up *v1.ClusterUpgrade) string {
 	if up.Status.Why != nil {
 		code = up.Status.Why.Code
 	}
+	if rolling(code) {
+		code = string(fleet.NodeReplacing) // which of them it is changes with every pod
+	}
 	if outcome := Outcome(up); outcome != "" {
 		if code != outcome {
 			outcome += ", " + code
@@ -91,6 +98,12 @@ func upgradeLine(up *v1.ClusterUpgrade) string {
 		return fmt.Sprintf("%s begins, to %s in wave %s", up.Name, up.Spec.Release.Name, up.Spec.Wave)
 	}
 	return fmt.Sprintf("%s %s: %s", up.Name, where, code)
+}
+
+// rolling tells whether a reason is one of those that a roll of nodes goes through
+// by itself.
+func rolling(code string) bool {
+	return slices.Contains([]fleet.Code{fleet.NodesJoining, fleet.NodesDraining, fleet.PodTerminating}, fleet.Code(code))
 }
 
 // fleetLine is what a fleet's conditions say, but for how many are where.

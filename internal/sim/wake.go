@@ -20,6 +20,7 @@ func (h *Hub) changed(ctx context.Context, before, after client.Object) {
 	if o == nil {
 		return
 	}
+	h.touched = true
 	if control.WakesFleets(before, after) {
 		h.wake(fleets, "all")
 	}
@@ -47,21 +48,34 @@ func (h *Hub) changed(ctx context.Context, before, after client.Object) {
 	}
 }
 
-// wakeAll is what a process begins with: the lists that its watches begin with.
+// wakeAll is what a process begins with: the lists that its watches begin with,
+// of what its cache shows, and what that is told later.
 func (h *Hub) wakeAll() {
 	for k := range h.world.queue {
 		if k.hub == h.name {
 			delete(h.world.queue, k)
 		}
 	}
-	all := h.all(context.Background())
-	for _, mc := range all.Members {
-		h.wake(members, mc.Name)
+	now := h.world.Clock.Now()
+	for _, k := range h.keys(h.cache(h.memory)) {
+		h.world.wake(k, now)
 	}
-	for _, up := range all.Upgrades {
-		h.wake(upgrades, up.Name)
+	for _, k := range h.keys(h.memory) {
+		h.wake(k.loop, k.name)
 	}
-	h.wake(fleets, "all")
+}
+
+// keys are all that the loops look at, of what a reader shows.
+func (h *Hub) keys(reader client.Reader) []key {
+	all := []key{{h.name, fleets, "all"}}
+	seen := read(context.Background(), reader)
+	for _, mc := range seen.Members {
+		all = append(all, key{h.name, members, mc.Name})
+	}
+	for _, up := range seen.Upgrades {
+		all = append(all, key{h.name, upgrades, up.Name})
+	}
+	return all
 }
 
 // wake makes a loop look at once, or when its cache has caught up: what changed
