@@ -173,6 +173,13 @@ func TestConditions(t *testing.T) {
 			in.Fleets[0].Roster.Seats = []rollout.Seat{{ID: rollout.SeatOf(in.Members[1]), Wave: "all", Cohort: true}}
 		}, `
 			- WaveOpen WaveClosed: wave all comes first: soaks until 2026-11-03 23:00:00 UTC (1h0m0s ago)`},
+		{"it opens now", func(in *rollout.Input) { in.Fleets[0].Waves[1].OpenedAt = time.Time{} }, `
+			+ WaveOpen: wave prod opens now`},
+		{"withdrawn before its wave opened", func(in *rollout.Input) {
+			in.Fleets[0].Waves[1].OpenedAt, in.Fleets[0].Release.Withdrawn = time.Time{}, "eats data"
+		}, `
+			- NotWithdrawn Withdrawn: release 2026.11 was withdrawn: eats data
+			+ WaveOpen: no earlier wave is waited for`},
 		{"unseen", func(in *rollout.Input) { in.Members[0].ObservedAt = now.Add(-time.Hour) }, `
 			- Observed Unobserved: not observed lately: no answer (1h0m0s ago)
 			? Healthy: asked when it was seen

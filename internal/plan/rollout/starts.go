@@ -92,9 +92,12 @@ func tolerated(p *planner, q *question) evidence {
 	return evidence{message: fmt.Sprintf("%d failed, %d tolerated", count, q.fleet.MaxFailures)}
 }
 
-func isOpen(_ *planner, q *question) evidence {
-	if q.opened.IsZero() {
-		return evidence{message: fmt.Sprintf("no wave comes before wave %s any more", q.wave.Name)}
+func isOpen(p *planner, q *question) evidence {
+	switch {
+	case q.opened.IsZero():
+		return evidence{message: "no earlier wave is waited for"}
+	case q.opened.Equal(p.now):
+		return evidence{message: fmt.Sprintf("wave %s opens now", q.wave.Name)}
 	}
 	return evidence{fmt.Sprintf("wave %s has opened", q.wave.Name), q.opened}
 }
