@@ -234,7 +234,7 @@ func TestConditionsOfTheOthers(t *testing.T) {
 	flying.Wave, flying.StartedAt, flying.Step, flying.Since = "prod", now.Add(-2*time.Hour), rollout.ControlPlane, now.Add(-time.Hour)
 	in.Upgrades = []rollout.Upgrade{flying}
 	for member, want := range map[string]string{
-		"eu-1": `+ Started: as eu-1.4, in wave prod (2h0m0s ago)
+		"eu-1": `+ Started: in wave prod, as eu-1.4 (2h0m0s ago)
 			+ InTime: it is in no step for longer than three times what nine of ten take`,
 		"eu-2": `+ AtRelease: at v1.37.2 or ahead`,
 	} {
@@ -243,7 +243,7 @@ func TestConditionsOfTheOthers(t *testing.T) {
 		}
 	}
 	in.Upgrades[0].Since = now.Add(-2 * time.Hour)
-	want := `+ Started: as eu-1.4, in wave prod (2h0m0s ago)
+	want := `+ Started: in wave prod, as eu-1.4 (2h0m0s ago)
 		- InTime Stuck: its upgrade is in ControlPlane for longer than three times what nine of ten take (30m0s) (2h0m0s ago)`
 	if diff := cmp.Diff(text(want), conditionsTold(rollout.Conditions(in, "eu-1"))); diff != "" {
 		t.Errorf("stuck (-want +got):\n%s", diff)

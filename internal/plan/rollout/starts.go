@@ -50,7 +50,7 @@ var starts = []condition{
 // underWay are the conditions of a member whose upgrade has not ended.
 var underWay = []condition{
 	{Started, needs{}, never, func(p *planner, q *question) evidence {
-		return evidence{fmt.Sprintf("as %s, in wave %s", p.name(q.name), q.last.Wave), q.last.StartedAt}
+		return evidence{fmt.Sprintf("in wave %s, as %s", q.last.Wave, p.name(q.name)), q.last.StartedAt}
 	}},
 	{InTime, needs{}, inTime, says("it is in no step for longer than three times what nine of ten take")},
 }
