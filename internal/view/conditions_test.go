@@ -134,7 +134,7 @@ func TestStepOfAnEndedUpgrade(t *testing.T) {
 		"Aborted": "the upgrade was aborted after 1m0s in it: control plane to v1.37.2: NotReady: etcd is out of space",
 	} {
 		hub := halted()
-		hub.Upgrades[0].Status.Conditions[0].Reason = outcome
+		hub.Upgrades[0].Status.Conditions[0].Reason, hub.Upgrades[0].Status.Why.Since = outcome, ago(49*time.Minute)
 		got := conditionOf(t, hub, "eu-1", "ControlPlane", "v1.37.2")
 		if got.Message != want || got.Took.Duration != time.Minute || !got.Since.Equal(now.Add(-48*time.Minute)) {
 			t.Errorf("%s: %+v", outcome, got)

@@ -161,13 +161,14 @@ func TestConditions(t *testing.T) {
 		}, `
 			- NotShrunk InventoryShrank: a tenth of its members, or more, vanished or changed wave within 10 minutes (1m0s ago)`},
 		{"halted", func(in *rollout.Input) {
-			in.Members = append(in.Members, members("eu-3=v1.37.2 eu-4=v1.37.2")...)
-			in.Fleets[0].Waves[0].Members = []string{"eu-2", "eu-3", "eu-4"}
+			in.Members = append(in.Members, members("eu-3=v1.37.2 eu-4=v1.37.2 eu-5=v1.37.2")...)
+			in.Fleets[0].Waves[0].Members = []string{"eu-2", "eu-3", "eu-4", "eu-5"}
 			in.Upgrades = []rollout.Upgrade{
 				upgrade("eu-2", 1, rollout.Failed, 3*time.Hour), upgrade("eu-3", 1, rollout.Failed, time.Hour), upgrade("eu-4", 1, rollout.Failed, 2*time.Hour),
+				upgrade("eu-5", 1, rollout.Failed, 4*time.Hour),
 			}
 		}, `
-			- NotHalted Halted: 3 failed (eu-2, eu-3, eu-4), 1 tolerated (2h0m0s ago)`},
+			- NotHalted Halted: 4 failed (eu-2, eu-3, eu-4, eu-5), 1 tolerated (3h0m0s ago)`},
 		{"an earlier wave", func(in *rollout.Input) {
 			in.Fleets[0].Waves[0].PassedAt, in.Fleets[0].Waves[0].Soak, in.Fleets[0].Waves[1].OpenedAt = time.Time{}, 2*time.Hour, time.Time{}
 			in.Fleets[0].Roster.Seats = []rollout.Seat{{ID: rollout.SeatOf(in.Members[1]), Wave: "all", Cohort: true}}
@@ -197,7 +198,7 @@ func TestConditions(t *testing.T) {
 		{"a full wave", func(in *rollout.Input) {
 			in.Members = append(in.Members, members("eu-3=v1.36.3 eu-4=v1.36.3")...)
 			in.Fleets[0].Waves[1].Members = []string{"eu-1", "eu-3", "eu-4"}
-			for i, started := range []time.Duration{time.Hour, time.Minute} {
+			for i, started := range []time.Duration{time.Minute, time.Hour} {
 				u := upgrade(fmt.Sprintf("eu-%d", 3+i), 1, rollout.Running, 0)
 				u.StartedAt = now.Add(-started)
 				in.Upgrades = append(in.Upgrades, u)
@@ -205,10 +206,12 @@ func TestConditions(t *testing.T) {
 		}, `
 			- Slot WaveFull: 2 of 1 in flight in wave prod (1m0s ago)`},
 		{"a wave that is full just now", func(in *rollout.Input) {
-			in.Members = append(in.Members, members("eu-0=v1.36.3")...)
-			in.Fleets[0].Waves[1].Members = []string{"eu-0", "eu-1"}
+			in.Members = append(in.Members, members("eu-0=v1.36.3 eu-3=v1.36.3")...)
+			in.Fleets[0].Waves[1].Members, in.Fleets[0].Waves[1].MaxConcurrent = []string{"eu-0", "eu-1", "eu-3"}, 2
+			in.Upgrades = []rollout.Upgrade{upgrade("eu-3", 1, rollout.Running, 0)}
+			in.Upgrades[0].StartedAt = now.Add(-time.Hour)
 		}, `
-			- Slot WaveFull: 1 of 1 in flight in wave prod`},
+			- Slot WaveFull: 2 of 2 in flight in wave prod`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			in := world()
