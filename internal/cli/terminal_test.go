@@ -114,7 +114,7 @@ func shown() observe.Hub {
 		h.Members = append(h.Members, there, behind)
 		h.Upgrades = []v1.ClusterUpgrade{{
 			ObjectMeta: metav1.ObjectMeta{Name: long.Name + ".1", CreationTimestamp: metav1.NewTime(ten.Add(-time.Hour))},
-			Spec:       v1.ClusterUpgradeSpec{Member: long.Name, Fleet: "main", FleetUID: "uid-main"},
+			Spec:       v1.ClusterUpgradeSpec{Member: long.Name, Fleet: "main", FleetUID: "uid-main", Wave: "all"},
 			Status: v1.ClusterUpgradeStatus{
 				Hop: "v1.37.2", Step: "Nodes", Nodes: v1.UpgradeNodes{Total: 20, Done: 3},
 				Why: &v1.Why{

@@ -15,8 +15,11 @@ func newWhyCommand(app App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "why MEMBER",
 		Short: "Say why a member is where it is, since when, and what to do",
+		Long: `Say why a member is where it is, and list all that is between it and its
+release, in order: what holds, what does not, since when, who can change that,
+and the command to do so. The steps of its upgrade are part of the list.`,
 		Example: `  refit why payments-eu-1
-  refit why payments-eu-1 -o json | jq -r .member.why.fix`,
+  refit why payments-eu-1 -o json | jq -r '.conditions[] | select(.holds == "False") | .commands[]?'`,
 		Args: exactlyOne("MEMBER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := output.check(); err != nil {

@@ -111,7 +111,7 @@ func memberOf(mc *v1.MemberCluster) rollout.Member {
 	}
 	m.ControlPlane, _ = fleet.ParseVersion(mc.Status.ControlPlane.Version) // zero: unknown
 	if ready := meta.FindStatusCondition(mc.Status.Conditions, v1.ConditionReady); ready != nil {
-		m.Ready, m.Message = ready.Status == metav1.ConditionTrue, ready.Message
+		m.Ready, m.ReadySince, m.Message = ready.Status == metav1.ConditionTrue, ready.LastTransitionTime.Time, ready.Message
 	}
 	return m
 }

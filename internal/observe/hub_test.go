@@ -35,6 +35,16 @@ func TestMemberOf(t *testing.T) {
 			rollout.Member{ObservedAt: ten, ControlPlane: v1372, Oldest: v1364, Ready: true, Message: "healthy"},
 		},
 		{
+			"not healthy, since then",
+			v1.MemberClusterStatus{
+				ObservedAt: metav1.NewTime(ten), ControlPlane: v1.ControlPlaneStatus{Version: "v1.37.2"},
+				Conditions: []metav1.Condition{{
+					Type: v1.ConditionReady, Status: metav1.ConditionFalse, Message: "a node is not Ready", LastTransitionTime: metav1.NewTime(ten),
+				}},
+			},
+			rollout.Member{ObservedAt: ten, ControlPlane: v1372, Oldest: v1372, ReadySince: ten, Message: "a node is not Ready"},
+		},
+		{
 			"without nodes: its control plane",
 			v1.MemberClusterStatus{ControlPlane: v1.ControlPlaneStatus{Version: "v1.37.2"}, Conditions: ready(metav1.ConditionTrue, "healthy")},
 			rollout.Member{ControlPlane: v1372, Oldest: v1372, Ready: true, Message: "healthy"},

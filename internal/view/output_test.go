@@ -117,8 +117,10 @@ func TestOutputIsStable(t *testing.T) {
 	blocked, _ := view.WhyOf(away, core.Reason{}, "eu-3", now)
 	skipped, _ := view.WhyOf(held(), core.Reason{}, "eu-1", now)
 	waiting, _ := view.WhyOf(frozen, core.Reason{}, "eu-2", now)
+	failed, _ := view.WhyOf(halted(), core.Reason{}, "eu-1", now)
 	for name, document := range map[string]any{
 		"why-frozen":    waiting,
+		"why-failed":    failed,
 		"status-nobody": view.Of(nobody, now),
 		"status-busy":   view.Of(away, now),
 		"status-halted": view.Of(halted(), now),

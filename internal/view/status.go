@@ -113,7 +113,7 @@ func Held(hub observe.Hub, held fleet.Reason, now time.Time) Status {
 	for _, mc := range hub.Members {
 		if !assigned[mc.Name] {
 			member := p.member(mc.Name, Waiting)
-			member.Why = Reason{Code: string(fleet.NoFleet), Message: "no fleet selects it"}
+			member.Why = reasonOf(rollout.NoFleet())
 			status.Unassigned = append(status.Unassigned, member)
 		}
 	}

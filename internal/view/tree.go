@@ -90,6 +90,9 @@ func (style Style) line(m Member) string {
 	case Aborted:
 		return fmt.Sprintf("%s  %s", versions, m.Why.Message)
 	case Waiting:
+		if m.Why.Code == string(fleet.Starting) {
+			return fmt.Sprintf("%s  %s", versions, m.Why.Message)
+		}
 		return fmt.Sprintf("%s  waiting: %s", versions, m.Why.Message)
 	case Skipped:
 		return fmt.Sprintf("%s  %s", versions, m.Why.Message)

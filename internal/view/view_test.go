@@ -54,6 +54,7 @@ func fleet(name, release string) v1.Fleet {
 			Selector: metav1.LabelSelector{MatchLabels: map[string]string{"fleet": name}},
 			Waves:    []v1.Wave{{Name: "all", MaxConcurrent: intstr.FromInt32(3)}},
 		},
+		Status: v1.FleetStatus{Conditions: []metav1.Condition{{Type: v1.ConditionStalled, Status: metav1.ConditionFalse, Reason: "Rolling"}}},
 	}
 }
 

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
-
 	v1 "refit.dev/refit/api/v1alpha1"
 	"refit.dev/refit/internal/fleet"
 	"refit.dev/refit/internal/observe"
@@ -24,9 +22,11 @@ type Why struct {
 	Failure string       `json:"failure,omitempty"`
 	Steps   []StepTime   `json:"steps,omitempty"`
 	Finding []v1.Finding `json:"findings,omitempty"`
+	// Conditions are all between the member and its release, in order.
+	Conditions []Condition `json:"conditions"`
 }
 
-// StepTime is when a step was entered, and left.
+// StepTime is when a step was entered, and left, or the upgrade ended in it.
 type StepTime struct {
 	Hop      string    `json:"hop"`
 	Step     string    `json:"step"`
@@ -43,6 +43,7 @@ func WhyOf(hub observe.Hub, held fleet.Reason, name string, now time.Time) (Why,
 		return Why{}, false
 	}
 	p := painter{hub: hub}
+	why.Conditions = p.conditions(why.Member, why.Fleet, held, now)
 	up := p.newest(name)
 	if up == nil {
 		return why, true
@@ -51,12 +52,15 @@ func WhyOf(hub observe.Hub, held fleet.Reason, name string, now time.Time) (Why,
 	if why.Member.State != Done {
 		why.Finding = up.Status.Findings
 	}
-	ended := meta.FindStatusCondition(up.Status.Conditions, v1.ConditionEnded)
+	ended := endOf(up)
 	if why.Member.State == Skipped && ended != nil && ended.Reason == string(rollout.Failed) {
 		failure := whyOf(up)
 		why.Failure = failure.Code + ": " + failure.Message
 	}
 	for _, step := range up.Status.Steps {
+		if ended != nil && !step.Started.IsZero() && step.Finished.IsZero() { // the step ended with the upgrade
+			step.Finished = ended.LastTransitionTime
+		}
 		why.Steps = append(why.Steps, StepTime{Hop: step.Hop, Step: step.Name, Started: step.Started.UTC(), Finished: step.Finished.UTC()})
 	}
 	return why, true
@@ -109,13 +113,7 @@ func (w Why) Text(style Style) string {
 	if w.Failure != "" {
 		line("failed", "%s", w.Failure)
 	}
-	for _, f := range w.Finding {
-		line("finding", "%s: %s (%s); %s", f.Check, f.Message, f.Evidence, f.Fix)
-	}
-	for _, step := range w.Steps {
-		line("step", "%-8s %-12s %s", step.Hop, step.Step, step.span())
-	}
-	return out.String()
+	return out.String() + "\n" + strings.Join(w.conditions(style), "\n") + "\n"
 }
 
 // known is a list of what is known.
@@ -128,15 +126,4 @@ func label(name, value string) string {
 		return ""
 	}
 	return name + " " + value
-}
-
-func (t StepTime) span() string {
-	switch {
-	case t.Started.IsZero():
-		return "begins anew"
-	case t.Finished.IsZero():
-		return "since " + t.Started.UTC().Format(time.TimeOnly)
-	default:
-		return fmt.Sprintf("%s, %s", t.Started.UTC().Format(time.TimeOnly), t.Finished.Sub(t.Started))
-	}
 }

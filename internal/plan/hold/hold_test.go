@@ -68,3 +68,42 @@ func TestStarts(t *testing.T) {
 		t.Errorf("what was decided is changed: %+v", decision)
 	}
 }
+
+// That a hub is held is told where it counts: after what a member lacks itself, and
+// before the slot.
+func TestConditions(t *testing.T) {
+	named := func(names ...rollout.ConditionName) []rollout.Condition {
+		var all []rollout.Condition
+		for _, name := range names {
+			all = append(all, rollout.Condition{Name: name, Holds: rollout.True})
+		}
+		return all
+	}
+	why := fleet.Reason{Code: fleet.RestoredHub}
+	for _, test := range []struct {
+		conditions []rollout.Condition
+		at         int
+	}{
+		{named(rollout.InFleet, rollout.Healthy, rollout.Slot), 2},
+		{named(rollout.Started, rollout.InTime), 2},
+		{named(rollout.AtRelease), -1},
+		{nil, -1},
+	} {
+		for _, held := range []fleet.Reason{{}, why} {
+			got := hold.Conditions(test.conditions, held)
+			if test.at < 0 {
+				if diff := cmp.Diff(test.conditions, got); diff != "" {
+					t.Errorf("(-want +got):\n%s", diff)
+				}
+				continue
+			}
+			if len(got) != 3 && len(got) != 4 || got[test.at].Name != rollout.HubActs || got[test.at].Why != held ||
+				(got[test.at].Holds == rollout.True) != held.IsZero() {
+				t.Errorf("held by %q: %+v", held.Code, got)
+			}
+			if last := got[len(got)-1].Name; test.conditions[len(test.conditions)-1].Name == rollout.Slot && last != rollout.Slot {
+				t.Errorf("%s is the last", last)
+			}
+		}
+	}
+}

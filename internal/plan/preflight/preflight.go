@@ -57,6 +57,15 @@ func Findings(in Input) []Finding {
 	return findings
 }
 
+// Checks are the names of all, in order.
+func Checks() []string {
+	var names []string
+	for _, c := range checks {
+		names = append(names, c.name)
+	}
+	return names
+}
+
 // MaxNodeSkew is how many minors a kubelet may be older than the API server:
 // three, and two for kubelets before 1.25
 // (https://kubernetes.io/releases/version-skew-policy/#kubelet), or less where

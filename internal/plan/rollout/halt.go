@@ -9,53 +9,110 @@ import (
 	"refit.dev/refit/internal/fleet"
 )
 
-// halt is why nothing of a fleet starts; zero where it may.
-func (p *planner) halt(f Fleet, shrankAt time.Time) fleet.Reason {
-	switch {
-	case p.skew.Abs() > maxSkew:
-		return fleet.Reason{
-			Code:    fleet.ClockSkew,
-			Message: fmt.Sprintf("the clock of this machine is %s off the hub's", p.skew.Abs().Round(time.Second)),
-			Fix:     "set both by NTP; what is under way goes on",
+// cause is one of the things that hold a fleet as a whole.
+type cause int
+
+// The causes, in the order in which they are asked for.
+const (
+	clockSkew cause = iota
+	noRelease
+	withdrawn
+	shrunk
+	tooManyFailed
+	causes
+)
+
+// halts are why nothing of a fleet starts, by cause; all zero where it may.
+type halts [causes]fleet.Reason
+
+// first is the one that is told.
+func (h *halts) first() fleet.Reason {
+	for i := range h {
+		if !h[i].IsZero() {
+			return h[i]
 		}
-	case f.Release.Target.IsZero():
-		return fleet.Reason{
-			Code: fleet.NoRelease, Object: "release " + f.Release.Name,
-			Message: fmt.Sprintf("release %q does not exist", f.Release.Name),
-			Fix:     "create it, or set the fleet's spec.release to one that exists: kubectl get releases",
+	}
+	return fleet.Reason{}
+}
+
+// halts looks for a cause. One is enough, unless somebody asks for all.
+func (p *planner) halts(f Fleet, shrankAt time.Time) halts {
+	var found halts
+	for i, reason := range []func() fleet.Reason{
+		clockSkew:     func() fleet.Reason { return p.clock() },
+		noRelease:     func() fleet.Reason { return missing(f.Release) },
+		withdrawn:     func() fleet.Reason { return takenBack(f.Release) },
+		shrunk:        func() fleet.Reason { return vanished(f, shrankAt) },
+		tooManyFailed: func() fleet.Reason { return p.tooManyFailures(f) },
+	} {
+		found[i] = reason()
+		if p.about == "" && !found[i].IsZero() {
+			break
 		}
-	case f.Release.Withdrawn != "":
-		return fleet.Reason{
-			Code: fleet.Withdrawn, Object: "release " + f.Release.Name,
-			Message: fmt.Sprintf("release %s was withdrawn: %s", f.Release.Name, f.Release.Withdrawn),
-			Fix:     "set the fleet's spec.release to another release",
-		}
-	case !shrankAt.IsZero():
-		return fleet.Reason{
-			Code: fleet.InventoryShrank, Object: "fleet " + f.Name, Since: shrankAt,
-			Message: "a tenth of its members, or more, vanished or changed wave within 10 minutes",
-			Fix:     fmt.Sprintf("see that labels and selectors are as they should be; if they are: refit resume %s --reason …", f.Name),
-		}
-	default:
-		return p.tooManyFailures(f)
+	}
+	return found
+}
+
+func (p *planner) clock() fleet.Reason {
+	if p.skew.Abs() <= maxSkew {
+		return fleet.Reason{}
+	}
+	return fleet.Reason{
+		Code:    fleet.ClockSkew,
+		Message: fmt.Sprintf("the clock of this machine is %s off the hub's", p.skew.Abs().Round(time.Second)),
+		Fix:     "set both by NTP; what is under way goes on",
+	}
+}
+
+func missing(release Release) fleet.Reason {
+	if !release.Target.IsZero() {
+		return fleet.Reason{}
+	}
+	return fleet.Reason{
+		Code: fleet.NoRelease, Object: "release " + release.Name,
+		Message: fmt.Sprintf("release %q does not exist", release.Name),
+		Fix:     "create it, or set the fleet's spec.release to one that exists: kubectl get releases",
+	}
+}
+
+func takenBack(release Release) fleet.Reason {
+	if release.Withdrawn == "" {
+		return fleet.Reason{}
+	}
+	return fleet.Reason{
+		Code: fleet.Withdrawn, Object: "release " + release.Name,
+		Message: fmt.Sprintf("release %s was withdrawn: %s", release.Name, release.Withdrawn),
+		Fix:     "set the fleet's spec.release to another release",
+	}
+}
+
+func vanished(f Fleet, shrankAt time.Time) fleet.Reason {
+	if shrankAt.IsZero() {
+		return fleet.Reason{}
+	}
+	return fleet.Reason{
+		Code: fleet.InventoryShrank, Object: "fleet " + f.Name, Since: shrankAt,
+		Message: "a tenth of its members, or more, vanished or changed wave within 10 minutes",
+		Fix:     fmt.Sprintf("see that labels and selectors are as they should be; if they are: refit resume %s --reason …", f.Name),
 	}
 }
 
 // tooManyFailures halts a fleet when more have failed in this revision than it,
 // or one of its waves, tolerates: what broke them is likely to break the next.
 func (p *planner) tooManyFailures(f Fleet) fleet.Reason {
-	names := p.failed(f, f.members())
+	members := f.members()
+	names := p.failed(f, members)
 	tolerated, where := f.MaxFailures, ""
 	for _, w := range f.Waves {
 		if failed := p.failed(f, w.Members); w.MaxFailures != nil && len(failed) > *w.MaxFailures && len(names) <= tolerated {
-			names, tolerated, where = failed, *w.MaxFailures, " in wave "+w.Name
+			names, tolerated, where, members = failed, *w.MaxFailures, " in wave "+w.Name, w.Members
 		}
 	}
 	if len(names) <= tolerated {
 		return fleet.Reason{}
 	}
 	return fleet.Reason{
-		Code: fleet.Halted, Object: "member " + names[0],
+		Code: fleet.Halted, Object: "member " + names[0], Since: p.crossed(f, members, tolerated),
 		Message: fmt.Sprintf("%d failed%s (%s), %d tolerated", len(names), where, list(names), tolerated),
 		Fix: fmt.Sprintf("see refit why %s; then set the fleet's spec.release to a release that mends it, or let it go on: refit resume %s --reason …",
 			names[0], f.Name),
@@ -70,6 +127,20 @@ func (p *planner) failed(f Fleet, members []string) []string {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// crossed is when more of some members had failed than is tolerated.
+func (p *planner) crossed(f Fleet, members []string, tolerated int) time.Time {
+	failures := p.failures(f, members)
+	slices.SortFunc(failures, func(a, b Upgrade) int { return a.EndedAt.Compare(b.EndedAt) })
+	counted := map[string]bool{}
+	for _, u := range failures {
+		counted[u.Member] = true
+		if len(counted) > tolerated {
+			return u.EndedAt
+		}
+	}
+	return time.Time{}
 }
 
 // list is some names, of which the first few tell enough.

@@ -50,6 +50,8 @@ type Member struct {
 	// oldest part; zero where it is not known.
 	ControlPlane, Oldest fleet.Version
 	Ready                bool
+	// ReadySince is since when Ready is what it is; zero where it is not known.
+	ReadySince time.Time
 	// Message says what is wrong where Ready is false.
 	Message string
 }
@@ -203,6 +205,8 @@ type planner struct {
 	clusters map[string][]string // members by the identity of their cluster
 	verbs    verbs
 	decision Decision
+	about    string // the member all conditions of which are listed; none where empty
+	listed   []listed
 }
 
 func newPlanner(in Input) *planner {
@@ -278,9 +282,10 @@ func (p *planner) fleet(f Fleet) {
 		settled = settled && !standing.unsettled()
 		state.Waves = append(state.Waves, standing)
 	}
-	halt := p.halt(f, state.ShrankAt)
-	p.waves(f, &state, halt)
-	p.rest(f, state.Rest)
+	halts := p.halts(f, state.ShrankAt)
+	p.waves(f, &state, halts)
+	p.rest(f, state.Rest, halts)
+	halt := halts.first()
 	if !settled || halt.Code != fleet.Halted {
 		state.Halt = halt
 	}
@@ -321,11 +326,12 @@ func (p *planner) start(f Fleet, w Wave, name string) {
 // wait keeps the first reason of a member; but what one fleet says holds it up
 // counts more than that another leaves it out, and that more than that it is
 // where a third wants it.
-func (p *planner) wait(name string, reason fleet.Reason) {
+func (p *planner) wait(q *question, reason fleet.Reason) {
+	p.list(q, reason)
 	weight := func(code fleet.Code) int { return slices.Index([]fleet.Code{fleet.Skipped, fleet.AtRelease}, code) }
-	said, found := p.decision.Waiting[name]
+	said, found := p.decision.Waiting[q.name]
 	if !found || weight(said.Code) > weight(reason.Code) {
-		p.decision.Waiting[name] = reason
+		p.decision.Waiting[q.name] = reason
 	}
 }
 

@@ -296,7 +296,7 @@ func TestStanding(t *testing.T) {
 				{Name: "prod", Done: []string{"eu-4"}, Failed: []string{"eu-3"}},
 			},
 			Halt: fleet.Reason{
-				Code: fleet.Halted, Object: "member eu-3", Message: "1 failed (eu-3), 0 tolerated",
+				Code: fleet.Halted, Object: "member eu-3", Message: "1 failed (eu-3), 0 tolerated", Since: now,
 				Fix: "see refit why eu-3; then set the fleet's spec.release to a release that mends it, or let it go on: refit resume main --reason …",
 			},
 		},
@@ -325,7 +325,7 @@ func TestReasons(t *testing.T) {
 		{
 			name: "failed", members: "eu-1=v1.36.3", fleet: main(5, "eu-1"), upgrades: []rollout.Upgrade{upgrade("eu-1", 7, rollout.Failed, 0)},
 			want: fleet.Reason{
-				Code: fleet.EndedFailed, Message: "its upgrade failed in this revision", Object: "clusterupgrade eu-1.7",
+				Code: fleet.EndedFailed, Message: "its upgrade failed in this revision", Object: "clusterupgrade eu-1.7", Since: now,
 				Fix: "repair the cause, then let it start again: refit retry eu-1 --reason …",
 			},
 		},

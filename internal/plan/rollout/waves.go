@@ -12,7 +12,8 @@ import (
 
 // waves opens the waves in their order, and starts whom each may start. A wave
 // that has opened stays open: who is left behind or joins late uses its slots.
-func (p *planner) waves(f Fleet, state *FleetState, halted fleet.Reason) {
+func (p *planner) waves(f Fleet, state *FleetState, halts halts) {
+	halted := halts.first()
 	var closed fleet.Reason
 	for i, w := range f.Waves {
 		wave := &state.Waves[i]
@@ -21,10 +22,10 @@ func (p *planner) waves(f Fleet, state *FleetState, halted fleet.Reason) {
 			state.Roster.admit(w.Name, p.ids(w.Members))
 		}
 		if wave.OpenedAt.IsZero() {
-			p.wave(f, w, *wave, halted, closed)
+			p.wave(question{fleet: &f, wave: &w, halts: halts, closed: closed}, *wave)
 			continue
 		}
-		p.wave(f, w, *wave, halted, fleet.Reason{})
+		p.wave(question{fleet: &f, wave: &w, halts: halts, opened: wave.OpenedAt}, *wave)
 		if !wave.PassedAt.IsZero() {
 			continue
 		}
@@ -103,84 +104,68 @@ func unhelped(state WaveState, missing []string) string {
 }
 
 // rest tells the members of no wave why they wait.
-func (p *planner) rest(f Fleet, state WaveState) {
-	p.settled(f, state)
+func (p *planner) rest(f Fleet, state WaveState, halts halts) {
+	q := &question{fleet: &f, halts: halts}
+	p.settled(q, state)
 	for _, name := range state.Waiting {
-		p.wait(name, fleet.Reason{
-			Code: fleet.NoWave, Object: "fleet " + f.Name,
-			Message: fmt.Sprintf("fleet %s selects it, and none of its waves does", f.Name),
-			Fix:     "change its labels or a wave's selector; a last wave without selector takes all that are left",
-		})
+		q.about(p, name, waiting)
+		p.wait(q, p.answer(q))
 	}
 }
 
 // settled tells those why they do not start who are not to.
-func (p *planner) settled(f Fleet, state WaveState) {
-	for _, name := range state.Done {
-		p.wait(name, fleet.Reason{Code: fleet.AtRelease, Message: fmt.Sprintf("at %s or ahead", f.Release.Target)})
-	}
-	for _, name := range state.Running {
-		p.wait(name, p.flying(f, name))
-	}
-	for _, name := range state.Failed {
-		p.wait(name, p.ended(f, name, fleet.EndedFailed, "its upgrade failed in this revision", "repair the cause, then let it start again"))
-	}
-	for _, name := range state.Aborted {
-		p.wait(name, p.ended(f, name, fleet.EndedAborted, "its upgrade was aborted in this revision", "let it start again"))
-	}
-	for _, name := range state.Skipped {
-		p.wait(name, p.verbs.skipped(f, name))
-	}
-}
-
-// flying is what is said of a member whose upgrade is under way.
-func (p *planner) flying(f Fleet, name string) fleet.Reason {
-	last, _ := p.last(name)
-	if stuck, bad := p.failure(f, last); bad {
-		return fleet.Reason{
-			Code: fleet.Stuck, Object: "clusterupgrade " + p.name(name), Since: stuck.Since,
-			Message: fmt.Sprintf("its upgrade is in %s for longer than three times what nine of ten take (%s)", last.Step, expected(last)),
-			Fix:     fmt.Sprintf("see refit why %s; it goes on by itself if it can, or abort it: refit abort %s --reason …", name, name),
+func (p *planner) settled(q *question, state WaveState) {
+	for _, group := range []struct {
+		stands standing
+		names  []string
+	}{
+		{done, state.Done}, {running, state.Running}, {failed, state.Failed}, {aborted, state.Aborted}, {skipped, state.Skipped},
+	} {
+		for _, name := range group.names {
+			q.about(p, name, group.stands)
+			p.wait(q, cmp.Or(p.answer(q), p.well(q)))
 		}
 	}
-	return fleet.Reason{Code: fleet.InFlight, Message: "its upgrade is under way", Object: "clusterupgrade " + p.name(name)}
 }
 
-// ended is what is said of a member whose upgrade ended before the release. One
-// that is left on the way is told both ways out.
-func (p *planner) ended(f Fleet, name string, code fleet.Code, message, fix string) fleet.Reason {
-	reason := fleet.Reason{
-		Code: code, Message: message, Object: "clusterupgrade " + p.name(name),
-		Fix: fmt.Sprintf("%s: refit retry %s --reason …", fix, name),
+// well is what is said of a member that nothing is in the way of.
+func (p *planner) well(q *question) fleet.Reason {
+	if q.stands == running {
+		return fleet.Reason{
+			Code: fleet.InFlight, Message: "its upgrade is under way", Object: "clusterupgrade " + p.name(q.name), Since: q.last.StartedAt,
+		}
 	}
-	if m := p.members[name]; !p.reached(f, name) && !f.Release.Target.IsZero() && m.ControlPlane.Reaches(f.Release.Target) && m.Oldest.Less(f.Release.Target) {
-		reason.Code = fleet.Stranded
-		reason.Message += fmt.Sprintf(", on the way: its control plane is at %s, its oldest part at %s", m.ControlPlane, m.Oldest)
-		reason.Fix += "; or take the control plane back, where its provider still can"
-	}
-	return reason
+	return fleet.Reason{Code: fleet.AtRelease, Message: q.there()}
 }
 
 // wave starts as many waiting members as there are slots, and says of each
 // member why it does not start.
-func (p *planner) wave(f Fleet, w Wave, state WaveState, halted, closed fleet.Reason) {
-	p.settled(f, state)
-	inFlight := len(state.Running) + p.elsewhere(f, state)
+func (p *planner) wave(q question, state WaveState) {
+	q.inFlight, q.fullSince = len(state.Running)+p.elsewhere(*q.fleet, state), p.youngest(*q.fleet, state)
+	p.settled(&q, state)
 	for _, name := range p.order(state.Waiting) {
-		reason := p.blocked(f, name, halted, closed)
-		if reason.IsZero() && inFlight >= w.MaxConcurrent {
-			reason = fleet.Reason{
-				Code:    fleet.WaveFull,
-				Message: fmt.Sprintf("%d of %d in flight in wave %s", inFlight, w.MaxConcurrent, w.Name),
-			}
-		}
-		if !reason.IsZero() {
-			p.wait(name, reason)
+		q.about(p, name, waiting)
+		if reason := p.answer(&q); !reason.IsZero() {
+			p.wait(&q, reason)
 			continue
 		}
-		inFlight++
-		p.start(f, w, name)
+		p.list(&q, fleet.Reason{})
+		q.inFlight++
+		q.fullSince = time.Time{} // it is about to be
+		p.start(*q.fleet, *q.wave, name)
 	}
+}
+
+// youngest is when the last of those that are in flight in a wave began.
+func (p *planner) youngest(f Fleet, state WaveState) time.Time {
+	var began time.Time
+	for _, u := range p.running {
+		_, here := slices.BinarySearch(state.Running, u.Member)
+		if (here || u.FleetUID == f.UID && u.Wave == state.Name) && u.StartedAt.After(began) {
+			began = u.StartedAt
+		}
+	}
+	return began
 }
 
 // elsewhere counts the upgrades in flight that began in a wave which their
@@ -200,48 +185,6 @@ func (p *planner) order(names []string) []string {
 	return slices.SortedFunc(slices.Values(names), func(a, b string) int {
 		return cmp.Or(p.members[a].Oldest.Compare(p.members[b].Oldest), strings.Compare(a, b))
 	})
-}
-
-// blocked is why a member that is behind may not start; zero where it may.
-func (p *planner) blocked(f Fleet, name string, halted, closed fleet.Reason) fleet.Reason {
-	member := p.members[name]
-	last, _ := p.last(name)
-	switch {
-	case len(p.selected[name]) > 1:
-		return fleet.Reason{
-			Code: fleet.Overlap, Object: "member " + name,
-			Message: "selected by " + strings.Join(p.selected[name], " and "),
-			Fix:     "change labels or a selector so that one wave of one fleet selects it",
-		}
-	case len(p.clusters[member.Cluster]) > 1:
-		return fleet.Reason{
-			Code: fleet.Duplicate, Object: "member " + name,
-			Message: fmt.Sprintf("%s are the same cluster", strings.Join(p.clusters[member.Cluster], " and ")),
-			Fix:     "delete all but one of these MemberClusters; the cluster itself is not touched",
-		}
-	case !p.verbs.frozen(f, name).IsZero():
-		return p.verbs.frozen(f, name)
-	case !halted.IsZero() && (halted.Code != fleet.Halted || !p.excepted(f, name)):
-		return halted
-	case !closed.IsZero():
-		return closed
-	case !p.fresh(member) || member.Oldest.IsZero():
-		return fleet.Reason{
-			Code: fleet.Unobserved, Object: "member " + name, Since: member.ObservedAt,
-			Message: "not observed lately: " + cmp.Or(member.Message, "no answer"),
-			Fix:     "see that its provider and API server answer",
-		}
-	case !member.Ready:
-		return fleet.Reason{
-			Code: fleet.NotReady, Object: "member " + name,
-			Message: "not healthy: " + member.Message,
-			Fix:     "repair it; it starts by itself",
-		}
-	case last.Outcome == Done && last.of(f):
-		return p.drifted(f, name, last)
-	default:
-		return fleet.Reason{}
-	}
 }
 
 // drifted is why a member is not brought back that was at the release and is

@@ -399,6 +399,7 @@ func TestStranded(t *testing.T) {
 			s.decide("eu-1=start")
 			s.end(test.outcome, "eu-1")
 			s.member("eu-1").ControlPlane = version(test.cp)
+			test.want.Since = s.Now
 			s.later(time.Minute)
 			if diff := cmp.Diff(test.want, s.decide("eu-1=" + string(test.want.Code)).Waiting["eu-1"]); diff != "" {
 				t.Errorf("reason (-want +got):\n%s", diff)
