@@ -32,6 +32,7 @@ const (
 	// keptSteps are those of the last twelve hops and more; what is before the
 	// hop under way is not asked for any more.
 	keptSteps = 64
+	keptPath  = 32
 )
 
 // clip cuts a text to what it may take as JSON, at the end of a rune.

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -77,7 +78,7 @@ func (l Loops) setupUpgrades(mgr ctrl.Manager) error {
 	}
 	return ctrl.NewControllerManagedBy(mgr).Named("upgrades").
 		For(&v1.ClusterUpgrade{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&v1.Fleet{}, l.upgradesOf(ofFleet), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1.Fleet{}, l.upgradesOf(ofFleet), builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, pinsChanged()))).
 		Watches(&v1.Release{}, l.upgradesOf(ofRelease), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1.Freeze{}, l.upgradesOf(ofFreeze)).
 		Watches(&v1.MemberCluster{}, l.upgradesOf(ofMember), builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}))).
@@ -111,6 +112,18 @@ func (l Loops) upgradesOf(depends func(up *v1.ClusterUpgrade, on client.Object) 
 }
 
 func ofFleet(up *v1.ClusterUpgrade, f client.Object) bool { return up.Spec.Fleet == f.GetName() }
+
+// pinsChanged lets an update through that an upgrade may wait for.
+func pinsChanged() predicate.Predicate {
+	return predicate.Funcs{
+		CreateFunc: func(event.CreateEvent) bool { return false },
+		DeleteFunc: func(event.DeleteEvent) bool { return false },
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			before, after := e.ObjectOld.(*v1.Fleet).Status, e.ObjectNew.(*v1.Fleet).Status
+			return before.Revision != after.Revision || !slices.Equal(before.Pins, after.Pins)
+		},
+	}
+}
 
 func ofRelease(up *v1.ClusterUpgrade, release client.Object) bool {
 	return up.Spec.Release.Name == release.GetName()

@@ -32,6 +32,9 @@ type run struct {
 	said    [2]string // the last lines of it
 	// late is for how many turns yet the provider's lateness may show.
 	late int
+	// pinsAfter is how many turns the fleet takes to pin what is asked for, and
+	// asked since when it is.
+	pinsAfter, asked int
 }
 
 // chaos is what goes wrong in one turn of the loop.
@@ -81,6 +84,7 @@ func (r *run) turn(c chaos) upgrade.Step {
 		return upgrade.Step{}
 	}
 	r.in.Memory = recorded(step.Memory)
+	r.pin(step.Path)
 	if step.Outcome != upgrade.Going {
 		return step
 	}
@@ -91,6 +95,16 @@ func (r *run) turn(c chaos) upgrade.Step {
 		r.delayed = step.Actions[done:]
 	}
 	return step
+}
+
+// pin is the fleet, which pins what is asked for, sooner or later.
+func (r *run) pin(path []fleet.Version) {
+	pinned := pin(r.in.Pins, path)
+	if r.asked++; len(pinned) == len(r.in.Pins) {
+		r.asked = 0
+	} else if r.asked > r.pinsAfter {
+		r.in.Pins = pinned
+	}
 }
 
 func (r *run) act(actions []plan.Action) {
