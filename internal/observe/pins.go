@@ -58,3 +58,12 @@ func asksOf(up *v1.ClusterUpgrade, hub Hub) []rollout.Ask {
 	}
 	return asks
 }
+
+// longestVersion is what the kinds have room for, of a release's as of a pin's.
+const longestVersion = 64
+
+// namable are the versions that can be asked for: one that is longer than any
+// release could name it is as good as not offered.
+func namable(offers []fleet.Version) []fleet.Version {
+	return slices.DeleteFunc(slices.Clone(offers), func(v fleet.Version) bool { return len(v.String()) > longestVersion })
+}
