@@ -98,7 +98,7 @@ type ClusterUpgradeStatus struct {
 	// them. One that it has not pinned yet is asked for by being here.
 	// +optional
 	// +listType=atomic
-	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:MaxItems=8
 	// +kubebuilder:validation:items:MaxLength=64
 	Path []string `json:"path,omitempty"`
 	// hop is the version that this pass of the recipe goes to.

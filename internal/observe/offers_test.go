@@ -14,7 +14,8 @@ import (
 func TestOffersCanBeNamed(t *testing.T) {
 	fits := fleet.Version{Major: 1, Minor: 37, Patch: 2, Suffix: "-" + strings.Repeat("g", 56)}
 	long := fleet.Version{Major: 1, Minor: 37, Patch: 2, Suffix: "-" + strings.Repeat("g", 57)}
-	if diff := cmp.Diff([]fleet.Version{fits}, namable([]fleet.Version{long, fits})); diff != "" {
+	odd := fleet.Version{Major: 1, Minor: 37, Patch: 2, Suffix: "-g<e"}
+	if diff := cmp.Diff([]fleet.Version{fits}, namable([]fleet.Version{long, fits, odd})); diff != "" {
 		t.Errorf("offers (-want +got):\n%s", diff)
 	}
 }

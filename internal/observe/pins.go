@@ -2,6 +2,7 @@ package observe
 
 import (
 	"slices"
+	"strings"
 
 	v1 "refit.dev/refit/api/v1alpha1"
 	"refit.dev/refit/internal/fleet"
@@ -62,8 +63,11 @@ func asksOf(up *v1.ClusterUpgrade, hub Hub) []rollout.Ask {
 // longestVersion is what the kinds have room for, of a release's as of a pin's.
 const longestVersion = 64
 
-// namable are the versions that can be asked for: one that is longer than any
-// release could name it is as good as not offered.
+// namable are the versions that can be asked for: one that no release could name,
+// for its length or its letters, is as good as not offered.
 func namable(offers []fleet.Version) []fleet.Version {
-	return slices.DeleteFunc(slices.Clone(offers), func(v fleet.Version) bool { return len(v.String()) > longestVersion })
+	const letters = "-+.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	return slices.DeleteFunc(slices.Clone(offers), func(v fleet.Version) bool {
+		return len(v.String()) > longestVersion || strings.Trim(v.Suffix, letters) != ""
+	})
 }
