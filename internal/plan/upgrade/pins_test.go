@@ -251,3 +251,13 @@ func TestEveryUpgradeGoesWhereTheFleetPins(t *testing.T) {
 		r.arrived()
 	})
 }
+
+// pin is the fleet, which pins what is asked for, sooner or later.
+func (r *run) pin(path []fleet.Version) {
+	pinned := pin(r.in.Pins, path)
+	if r.asked++; len(pinned) == len(r.in.Pins) {
+		r.asked = 0
+	} else if r.asked > r.pinsAfter {
+		r.in.Pins = pinned
+	}
+}

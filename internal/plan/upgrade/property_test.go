@@ -97,16 +97,6 @@ func (r *run) turn(c chaos) upgrade.Step {
 	return step
 }
 
-// pin is the fleet, which pins what is asked for, sooner or later.
-func (r *run) pin(path []fleet.Version) {
-	pinned := pin(r.in.Pins, path)
-	if r.asked++; len(pinned) == len(r.in.Pins) {
-		r.asked = 0
-	} else if r.asked > r.pinsAfter {
-		r.in.Pins = pinned
-	}
-}
-
 func (r *run) act(actions []plan.Action) {
 	for _, action := range actions {
 		answer := world.Outdated // of who has lost the claim: act asks before each change
