@@ -94,6 +94,13 @@ type ClusterUpgradeStatus struct {
 	// to is the release's version.
 	// +optional
 	To string `json:"to,omitempty"`
+	// path are the versions that are ahead, pass by pass, as far as the fleet pins
+	// them. One that it has not pinned yet is asked for by being here.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MaxLength=64
+	Path []string `json:"path,omitempty"`
 	// hop is the version that this pass of the recipe goes to.
 	// +optional
 	Hop string `json:"hop,omitempty"`

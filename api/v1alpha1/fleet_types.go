@@ -160,6 +160,16 @@ type FleetStatus struct {
 	// +listType=map
 	// +listMapKey=name
 	Waves []WaveStatus `json:"waves,omitempty"`
+	// pins are the versions that members go to in this revision, one for each
+	// provider and minor: the first member to need one pins the lowest that its
+	// provider offers, and those who come after get the same. Providers that pick
+	// the patch themselves have none.
+	// +optional
+	// +listType=map
+	// +listMapKey=provider
+	// +listMapKey=minor
+	// +kubebuilder:validation:MaxItems=64
+	Pins []Pin `json:"pins,omitempty"`
 	// roster is who is in the fleet, packed: five bytes a member, which are four
 	// of a hash of its UID and one for its wave.
 	// +optional
@@ -176,6 +186,25 @@ type FleetStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// Pin is the version that members of one provider go to at one minor.
+type Pin struct {
+	// provider is the kind of it, as in spec.provider of a MemberCluster.
+	// +required
+	// +kubebuilder:validation:MaxLength=32
+	Provider string `json:"provider"`
+	// minor, as in "1.37".
+	// +required
+	// +kubebuilder:validation:MaxLength=16
+	Minor string `json:"minor"`
+	// +required
+	// +kubebuilder:validation:MaxLength=64
+	Version string `json:"version"`
+	// member that needed it first.
+	// +required
+	// +kubebuilder:validation:MaxLength=50
+	Member string `json:"member"`
 }
 
 // WaveStatus is where one wave is.

@@ -56,7 +56,8 @@ type Bundle struct {
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^v[0-9.]+-(alpha|beta|rc)[-+.]*[0-9]')",message="kubernetes is a released version: alpha, beta and rc are not kept compatible"
 	Kubernetes string `json:"kubernetes"`
 	// hops names the patch to pass through, by minor, as in "1.36": v1.36.3.
-	// Without it the lowest patch that the member's provider offers is taken.
+	// Without it the first member that needs one pins the lowest patch that its
+	// provider offers: see status.pins of the Fleet.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=16
 	Hops map[string]HopVersion `json:"hops,omitempty"`

@@ -10,9 +10,10 @@ import (
 )
 
 // What a status takes is bounded: a MemberCluster's 8 KiB, a ClusterUpgrade's
-// 32 KiB, so that thousands of them fit into caches and etcd. Texts of others
-// (a provider's words, a webhook's) have no bound of their own. TestBounds fills
-// each status.
+// 32 KiB, so that thousands of them fit into caches and etcd; and a Fleet's 56 KiB,
+// of which a roster of 5,000 takes 33, so that 8 of 64 are left for its spec. Texts
+// of others (a provider's words, a person's) have no bound of their own. TestBounds
+// fills each status.
 const (
 	whyRoom       = 1024
 	fixRoom       = 256
@@ -22,6 +23,7 @@ const (
 	evidenceRoom  = 120
 	intentRoom    = 120 // of which there are 32
 	poolsRoom     = 6400
+	waveRoom      = 512 // of which there are 8
 )
 
 // How many of a kind are kept.
@@ -32,6 +34,8 @@ const (
 	// keptSteps are those of the last twelve hops and more; what is before the
 	// hop under way is not asked for any more.
 	keptSteps = 64
+	// keptPath is more minors than a member is ever behind.
+	keptPath = 8
 )
 
 // clip cuts a text to what it may take as JSON, at the end of a rune.

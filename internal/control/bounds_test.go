@@ -27,6 +27,7 @@ import (
 const (
 	memberBound  = 8 << 10
 	upgradeBound = 32 << 10
+	fleetBound   = 64 << 10
 )
 
 var (
@@ -49,6 +50,7 @@ func TestBoundOfAnUpgrade(t *testing.T) {
 			for range 200 {
 				step.Memory.Records = append(step.Memory.Records, upgrade.Record{Hop: vendors, Step: upgrade.ControlPlane, Entered: ten, Finished: ten})
 				step.Findings = append(step.Findings, preflight.Finding{Check: "PoolsRolledByRefit", Message: text, Evidence: text, Fix: text})
+				step.Path = append(step.Path, vendors)
 				step.Actions = append(step.Actions, plan.AddNode{Pool: text, Replaces: text, Token: fleet.Token("x")})
 			}
 			up := &v1.ClusterUpgrade{ObjectMeta: metav1.ObjectMeta{Namespace: "refit", Name: "eu-1.1"}}
@@ -64,8 +66,9 @@ func TestBoundOfAnUpgrade(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := up.Status
-			if len(s.Steps) != 64 || len(s.Findings) != 20 || len(s.Intents) != 32 || len(s.Conditions) != 4 {
-				t.Errorf("kept are %d steps, %d findings, %d intents, %d conditions; want 64, 20, 32, 4", len(s.Steps), len(s.Findings), len(s.Intents), len(s.Conditions))
+			if len(s.Steps) != 64 || len(s.Findings) != 20 || len(s.Intents) != 32 || len(s.Conditions) != 4 || len(s.Path) != 8 {
+				t.Errorf("kept are %d steps, %d findings, %d intents, %d conditions, a path of %d; want 64, 20, 32, 4, 8",
+					len(s.Steps), len(s.Findings), len(s.Intents), len(s.Conditions), len(s.Path))
 			}
 			judgeSize(t, s, upgradeBound)
 		})

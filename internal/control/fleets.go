@@ -160,6 +160,9 @@ func (f *Fleets) recordFleet(ctx context.Context, seen *v1.Fleet, hub observe.Hu
 	i := slices.IndexFunc(decision.Fleets, func(s rollout.FleetState) bool { return s.Name == fleet.Name })
 	countMembers(status, decision.Fleets[i])
 	observe.Remember(status, decision.Fleets[i])
+	for i := range status.Waves {
+		status.Waves[i].Why = clip(status.Waves[i].Why, waveRoom)
+	}
 	setFleetConditions(fleet, decision.Fleets[i], f.Clock.Now())
 	if equality.Semantic.DeepEqual(seen.Status, *status) {
 		return nil
@@ -241,7 +244,7 @@ func setFleetConditions(f *v1.Fleet, state rollout.FleetState, now time.Time) {
 		{v1.ConditionReady, ready}, {v1.ConditionProgressing, progressing}, {v1.ConditionStalled, stalled},
 	} {
 		meta.SetStatusCondition(&f.Status.Conditions, metav1.Condition{
-			Type: condition.kind, Status: condition.is, Reason: string(code), Message: message,
+			Type: condition.kind, Status: condition.is, Reason: string(code), Message: clip(message, conditionRoom),
 			ObservedGeneration: f.Generation, LastTransitionTime: metav1.NewTime(now),
 		})
 	}

@@ -42,9 +42,11 @@ type loops struct {
 	// skew is how far our clock is ahead, skewed why nobody knows.
 	skew   time.Duration
 	skewed error
-	t      *testing.T
-	clock  *clocktesting.FakeClock
-	cloud  *fake.Cloud
+	// unpinned keeps upgrades from waking the fleets loop for their pins.
+	unpinned bool
+	t        *testing.T
+	clock    *clocktesting.FakeClock
+	cloud    *fake.Cloud
 	// clusters of the cloud, by name.
 	clusters map[string]*cluster
 	// hub is what a person has of the hub; the loops' own client is watched.
@@ -238,7 +240,8 @@ func (l *loops) decide() ctrl.Result {
 }
 
 // move lets the upgrades loop look at an upgrade, and is how long it then waits.
-// Where it claimed the member in order to act, it looks once more, as it would.
+// Where it claimed the member in order to act, it looks once more, as it would;
+// and where it waits for a pin, after the fleets loop, which it has woken.
 func (l *loops) move(name string) time.Duration {
 	l.t.Helper()
 	const atOnce = 50 * time.Millisecond
@@ -247,6 +250,14 @@ func (l *loops) move(name string) time.Duration {
 	if l.claims() > claimed && result.RequeueAfter < atOnce {
 		l.noteWhy(l.upgrade(name))
 		result = l.look(name)
+	}
+	if l.pinning(name) {
+		l.noteWhy(l.upgrade(name))
+		told := l.writing
+		l.writing = nil // who rides an upgrade is not told of its fleet
+		l.decide()
+		l.writing = told
+		return l.move(name)
 	}
 	up := &v1.ClusterUpgrade{}
 	if err := l.hub.Get(l.t.Context(), client.ObjectKey{Namespace: namespace, Name: name}, up); apierrors.IsNotFound(err) {
@@ -259,6 +270,15 @@ func (l *loops) move(name string) time.Duration {
 	}
 	l.note(up)
 	return result.RequeueAfter
+}
+
+// pinning tells whether an upgrade waits for a pin that is to come.
+func (l *loops) pinning(name string) bool {
+	up := &v1.ClusterUpgrade{}
+	if err := l.hub.Get(l.t.Context(), client.ObjectKey{Namespace: namespace, Name: name}, up); err != nil {
+		return false
+	}
+	return !l.unpinned && up.Status.Why != nil && up.Status.Why.Code == "Pinning"
 }
 
 // claimed are the members that somebody has claimed, by name.

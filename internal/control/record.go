@@ -22,6 +22,7 @@ func (u *Upgrades) record(ctx context.Context, up *v1.ClusterUpgrade, in upgrade
 		status.ObservedGeneration = up.Generation
 		status.To = text(in.Target)
 		status.From = text(step.Memory.From)
+		status.Path = pathOf(step.Path)
 		status.Hop = text(step.Hop)
 		status.Step = string(step.Name)
 		status.Steps = stepsOf(step.Memory)
@@ -59,6 +60,16 @@ func text(v fleet.Version) string {
 		return ""
 	}
 	return v.String()
+}
+
+// pathOf are versions as a status has them, as many as it has room for: the
+// others are in it when they are next.
+func pathOf(versions []fleet.Version) []string {
+	var path []string
+	for _, version := range versions[:min(keptPath, len(versions))] {
+		path = append(path, version.String())
+	}
+	return path
 }
 
 func stepsOf(memory upgrade.Memory) []v1.StepStatus {

@@ -162,6 +162,7 @@ func (u *Upgrades) observe(ctx context.Context, up *v1.ClusterUpgrade) (sight, e
 		return sight{in: in}, fmt.Errorf("read freezes: %w", err)
 	}
 	in.Frozen = observe.Held(freezes.Items, up.Spec.Fleet, up.Spec.Member, u.Clock.Now())
+	in.Pins = observe.Pins(want.fleet, up, mc)
 	cluster, err := u.Clusters.Reach(mc)
 	if err != nil {
 		return sight{in: in}, err
@@ -202,6 +203,8 @@ func (u *Upgrades) wanted(ctx context.Context, up *v1.ClusterUpgrade) (wish, err
 		want.movedOn = movedOn(up, "release %s is gone, or another by now", up.Spec.Release.Name)
 	case want.fleet.Spec.Release != up.Spec.Release.Name:
 		want.movedOn = movedOn(up, "fleet %s wants release %s now", want.fleet.Name, want.fleet.Spec.Release)
+	case want.fleet.Status.Revision != up.Spec.Revision && want.fleet.Status.Revision != 0:
+		want.movedOn = movedOn(up, "fleet %s rolls revision %d by now", want.fleet.Name, want.fleet.Status.Revision)
 	}
 	if withdrawn := want.release.Spec.Withdrawn; want.movedOn.IsZero() && withdrawn != nil {
 		want.withdrawn = fleet.Reason{

@@ -2,6 +2,7 @@ package control
 
 import (
 	"maps"
+	"slices"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -29,7 +30,9 @@ func WakesFleets(before, after client.Object) bool {
 // depend on: it may want something else of them. See DependsOn.
 func WakesUpgrades(before, after client.Object) bool {
 	switch either(before, after).(type) {
-	case *v1.Fleet, *v1.Release:
+	case *v1.Fleet:
+		return Respecified(before, after) || pinned(before, after)
+	case *v1.Release:
 		return Respecified(before, after)
 	case *v1.MemberCluster:
 		return Respecified(before, after) || !maps.Equal(before.GetLabels(), after.GetLabels())
@@ -59,6 +62,13 @@ func DependsOn(up *v1.ClusterUpgrade, on client.Object) bool {
 // Respecified tells whether an object is new, gone, or wanted otherwise.
 func Respecified(before, after client.Object) bool {
 	return absent(before) || absent(after) || before.GetGeneration() != after.GetGeneration()
+}
+
+// pinned tells whether a fleet pinned a version, which an upgrade may wait for.
+func pinned(before, after client.Object) bool {
+	was, _ := before.(*v1.Fleet)
+	is, _ := after.(*v1.Fleet)
+	return was != nil && is != nil && (was.Status.Revision != is.Status.Revision || !slices.Equal(was.Status.Pins, is.Status.Pins))
 }
 
 // Moved tells whether an upgrade began, entered a step, replaced a node, or ended:

@@ -45,6 +45,7 @@ const (
 	Unreachable       Code = "Unreachable"       // provider or API server does not answer
 	PreflightBlocked  Code = "PreflightBlocked"  // a check says no
 	NotOffered        Code = "NotOffered"        // the provider has no version that suffices
+	Pinning           Code = "Pinning"           // the fleet is to pin the version first
 	OperationRunning  Code = "OperationRunning"  // the provider is at work for us
 	ForeignOperation  Code = "ForeignOperation"  // the provider is at work for somebody else
 	OperationFailed   Code = "OperationFailed"   // the provider's operation failed

@@ -62,7 +62,7 @@ func (c *Clusters) Cluster(ctx context.Context, reach provider.Cluster, depth me
 		ControlPlane: controlPlaneOf(seen, facts, silence),
 		Pools:        poolsOf(seen, facts.Nodes),
 		Budgets:      facts.Budgets,
-		Offers:       seen.Offers,
+		Offers:       namable(seen.Offers),
 		MaxNodeSkew:  seen.Limits.MaxNodeSkew,
 		PicksPatch:   seen.Limits.PicksPatch,
 		Claim:        facts.Claim,

@@ -69,6 +69,7 @@ func Rollout(hub Hub, now time.Time) rollout.Input {
 	}
 	for i := range hub.Upgrades {
 		in.Upgrades = append(in.Upgrades, upgradeOf(&hub.Upgrades[i]))
+		in.Asks = append(in.Asks, asksOf(&hub.Upgrades[i], hub)...)
 	}
 	for i := range hub.Freezes {
 		in.Freezes = append(in.Freezes, freezeOf(&hub.Freezes[i]))
@@ -145,6 +146,7 @@ func fleetOf(f *v1.Fleet, hub Hub) rollout.Fleet {
 		ReportDrift: f.Spec.Drift == v1.DriftReport, ShrankAt: timeOf(f.Status.ShrankAt),
 		Roster: rollout.Roster{Seats: seats(f.Status), LossAt: timeOf(f.Status.LossAt)},
 	}
+	seen.Pins = pinsOf(f, seen.Revision)
 	members := selected(f.Spec.Selector, hub.Members)
 	seen.MaxFailures = scaled(f.Spec.MaxFailures, len(members), roundDown)
 	rest := members

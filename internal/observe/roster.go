@@ -55,6 +55,7 @@ func Remember(status *v1.FleetStatus, state rollout.FleetState) {
 		status.Roster = append(binary.BigEndian.AppendUint32(status.Roster, seat.ID), place)
 	}
 	status.LossAt, status.ShrankAt = whenOf(state.Roster.LossAt), whenOf(state.ShrankAt)
+	status.Pins = pinned(state.Pins)
 	for i, wave := range state.Waves {
 		status.Waves[i].OpenedAt, status.Waves[i].PassedAt = whenOf(wave.OpenedAt), whenOf(wave.PassedAt)
 		status.Waves[i].Why = wave.Why.Message

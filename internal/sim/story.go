@@ -375,4 +375,3 @@ func (t *telling) set(_ context.Context, words []string) (err error) {
 	c.Change(func(s *fake.State) { err = change(s, words[2]) })
 	return err
 }
-

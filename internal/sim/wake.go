@@ -87,4 +87,3 @@ func (h *Hub) wake(l loop, name string) {
 	}
 	h.world.wake(key{h.name, l, name}, at)
 }
-

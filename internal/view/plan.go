@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	v1 "refit.dev/refit/api/v1alpha1"
 	"refit.dev/refit/internal/fleet"
 	"refit.dev/refit/internal/observe"
 	"refit.dev/refit/internal/plan/hold"
@@ -34,7 +35,8 @@ type Start struct {
 	Member string `json:"member"`
 	Fleet  string `json:"fleet"`
 	Wave   string `json:"wave"`
-	// Path is the way: the version it runs, the minors in between, and the release's.
+	// Path is the way: the version it runs, those in between, and the release's; what
+	// is in between, and not pinned yet, is a minor.
 	Path []string `json:"path"`
 }
 
@@ -62,7 +64,7 @@ func PlanOf(hub observe.Hub, held fleet.Reason, now time.Time) Plan {
 	}
 	for _, start := range decision.Start {
 		plan.Start = append(plan.Start, Start{
-			Member: start.Member, Fleet: start.Fleet, Wave: start.Wave, Path: path(versions[start.Member], start.Release.Target),
+			Member: start.Member, Fleet: start.Fleet, Wave: start.Wave, Path: path(versions[start.Member], start.Release.Target, pinsFor(hub, in, start)),
 		})
 	}
 	for _, name := range slices.Sorted(maps.Keys(decision.Waiting)) {
@@ -71,13 +73,30 @@ func PlanOf(hub observe.Hub, held fleet.Reason, now time.Time) Plan {
 	return plan
 }
 
-// path is the way in minors: a control plane skips none.
-func path(from, to fleet.Version) []string {
+// path is the way in minors: a control plane skips none. Of those that are pinned
+// it has the version.
+func path(from, to fleet.Version, pins []fleet.Pin) []string {
 	hops := []string{from.String()}
 	for minor := from.Minor + 1; minor < to.Minor; minor++ {
-		hops = append(hops, fmt.Sprintf("%d.%d", to.Major, minor))
+		hop := fleet.Version{Major: to.Major, Minor: minor}
+		name := hop.MinorName()
+		if pin := fleet.Pinned(pins, hop); pin != (fleet.Pin{}) {
+			name = pin.Version.String()
+		}
+		hops = append(hops, name)
+	}
+	if pin := fleet.Pinned(pins, to); pin.Version.Reaches(to) {
+		to = pin.Version
 	}
 	return append(hops, to.String())
+}
+
+// pinsFor are the pins of a fleet that count for a member that starts.
+func pinsFor(hub observe.Hub, in rollout.Input, start rollout.Start) []fleet.Pin {
+	f := slices.IndexFunc(in.Fleets, func(f rollout.Fleet) bool { return f.Name == start.Fleet })
+	mc := slices.IndexFunc(hub.Members, func(mc v1.MemberCluster) bool { return mc.Name == start.Member })
+	kind := hub.Members[mc].Spec.Provider.Kind()
+	return slices.DeleteFunc(slices.Clone(in.Fleets[f].Pins), func(pin fleet.Pin) bool { return pin.Provider != kind })
 }
 
 // Text prints it for people.

@@ -137,6 +137,7 @@ func (j *judge) controlPlane(a plan.UpgradeControlPlane) {
 	if a.To.Major != cp.Oldest.Major || a.To.Minor > cp.Oldest.Minor+1 {
 		j.breaks("control plane would skip a minor: %s → %s", cp.Oldest, a.To)
 	}
+	j.pinned("control plane", a.To)
 	if a.To.Less(cp.Newest) {
 		j.breaks("control plane would go back: %s → %s", cp.Newest, a.To)
 	}
@@ -189,6 +190,9 @@ func (j *judge) template(a plan.SetPoolTemplate) {
 	}
 	if j.Cluster.ControlPlane.Oldest.Minor < a.To.Minor {
 		j.breaks("kubelets of pool %s at %s would be newer than the API server at %s", a.Pool, a.To, j.Cluster.ControlPlane.Oldest)
+	}
+	if a.To != j.Cluster.ControlPlane.Oldest { // what runs here is nothing new
+		j.pinned("template of pool "+a.Pool, a.To)
 	}
 	if a.To.Less(n.Template) {
 		j.breaks("template of pool %s would go back: %s → %s", a.Pool, n.Template, a.To)

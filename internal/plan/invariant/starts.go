@@ -290,6 +290,7 @@ func (h *hub) waves(decision rollout.Decision) {
 func (h *hub) order(state rollout.FleetState) {
 	i := slices.IndexFunc(h.Fleets, func(f rollout.Fleet) bool { return f.Name == state.Name })
 	f := h.Fleets[i]
+	h.pins(f, state)
 	passed := true
 	for j, w := range f.Waves {
 		now := state.Waves[j]

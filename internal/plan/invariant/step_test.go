@@ -39,6 +39,15 @@ func pod(name string, budgets ...string) fleet.Pod {
 	return fleet.Pod{Namespace: "shop", Name: name, UID: "uid-" + name, Ready: true, Owner: fleet.OwnedByController, Budgets: budgets}
 }
 
+// everything is pinned that these tests go to: TestPinned has what is not.
+func everything() []fleet.Pin {
+	var pins []fleet.Pin
+	for _, text := range []string{"v1.27.1", "v1.36.2", "v1.36.4", "v1.37.1", "v1.37.2", "v1.37.3", "v1.38.0", "v2.0.0", "v2.4.0"} {
+		pins = append(pins, fleet.Pin{Provider: "local", Version: version(text), Member: "eu-0"})
+	}
+	return pins
+}
+
 // halfway is a cluster whose control plane is at v1.37.2 and whose nodes are on
 // their way there: drained, draining, old and new. Of its pool of three one node
 // may be missing and one too much.
@@ -50,7 +59,7 @@ func halfway() upgrade.Input {
 	draining.Pods = []fleet.Pod{pod("web-1", "shop/web"), pod("web-2", "shop/web"), pod("api-1"), pod("db-1", "shop/db", "shop/all")}
 	fresh.Replaces = "i-drained"
 	return upgrade.Input{
-		Now: now, UID: us, Hub: hubUID, Target: version("v1.37.2"),
+		Now: now, UID: us, Hub: hubUID, Target: version("v1.37.2"), Pins: everything(),
 		Policy: upgrade.Policy{Nodes: func(int) noderoll.Policy { return noderoll.Policy{MaxSurge: 1, MaxUnavailable: 1} }},
 		Cluster: fleet.Cluster{
 			Claim: fleet.Claim{

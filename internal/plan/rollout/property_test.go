@@ -75,6 +75,7 @@ func (h *hub) version() fleet.Version {
 
 // decide is one turn of the Fleets loop, with what holds for every decision.
 func (h *hub) decide() rollout.Decision {
+	h.ask()
 	d := rollout.Decide(h.Input)
 	if broken := invariant.Starts(h.Input, d); len(broken) > 0 {
 		h.t.Fatalf("the decision breaks an invariant: %s", strings.Join(broken, "; "))
@@ -92,11 +93,22 @@ func (h *hub) decide() rollout.Decision {
 	return d
 }
 
+// ask lets upgrades under way ask for versions, as if others were offered each
+// time.
+func (h *hub) ask() {
+	h.Asks = nil
+	for _, u := range h.Upgrades {
+		if u.Outcome == rollout.Running && h.draw("asks", 0, 2) == 0 {
+			h.Asks = append(h.Asks, rollout.Ask{Member: u.Member, Provider: "local", FleetUID: u.FleetUID, Revision: u.Revision, Version: h.version()})
+		}
+	}
+}
+
 // remember records what a decision wants to be remembered, as the loop does.
 func (h *hub) remember(d rollout.Decision) {
 	for _, state := range d.Fleets {
 		f := &h.Fleets[slices.IndexFunc(h.Fleets, func(f rollout.Fleet) bool { return f.Name == state.Name })]
-		f.Roster, f.ShrankAt = state.Roster, state.ShrankAt
+		f.Pins, f.Roster, f.ShrankAt = state.Pins, state.Roster, state.ShrankAt
 		f.Waves = slices.Clone(f.Waves)
 		for i, wave := range state.Waves {
 			f.Waves[i].OpenedAt, f.Waves[i].PassedAt = wave.OpenedAt, wave.PassedAt
@@ -106,7 +118,7 @@ func (h *hub) remember(d rollout.Decision) {
 
 // roll begins a revision of a fleet: its waves open anew.
 func roll(f *rollout.Fleet, target fleet.Version) {
-	f.Release.Target, f.Revision = target, f.Revision+1
+	f.Release.Target, f.Revision, f.Pins = target, f.Revision+1, nil
 	f.Waves = slices.Clone(f.Waves)
 	for i := range f.Waves {
 		f.Waves[i].OpenedAt, f.Waves[i].PassedAt = time.Time{}, time.Time{}

@@ -35,6 +35,7 @@ type Input struct {
 	Members   []Member
 	Fleets    []Fleet
 	Upgrades  []Upgrade
+	Asks      []Ask
 	Freezes   []Freeze
 	Approvals []Approval
 }
@@ -66,6 +67,8 @@ type Fleet struct {
 	Waves   []Wave
 	// NoWave are members that the fleet selects, and none of its waves.
 	NoWave []string
+	// Pins of this revision.
+	Pins []fleet.Pin
 	// MaxFailures is how many members may fail before the fleet halts.
 	MaxFailures int
 	// ReportDrift leaves who falls behind again where it is.
@@ -164,7 +167,8 @@ type FleetState struct {
 	Freeze fleet.Reason
 	// Rest are the members of no wave.
 	Rest WaveState
-	// Roster and ShrankAt are to be remembered.
+	// Pins, Roster and ShrankAt are to be remembered.
+	Pins     []fleet.Pin
 	Roster   Roster
 	ShrankAt time.Time
 }
@@ -201,6 +205,7 @@ type planner struct {
 	members  map[string]Member
 	upgrades map[string][]Upgrade // by member, oldest first
 	running  []Upgrade
+	asks     []Ask
 	selected map[string][]string // waves that select a member, in words
 	clusters map[string][]string // members by the identity of their cluster
 	verbs    verbs
@@ -216,6 +221,7 @@ func newPlanner(in Input) *planner {
 		skew:     in.Skew,
 		fleets:   slices.SortedFunc(slices.Values(in.Fleets), func(a, b Fleet) int { return strings.Compare(a.Name, b.Name) }),
 		members:  make(map[string]Member, len(in.Members)),
+		asks:     in.Asks,
 		selected: map[string][]string{},
 		clusters: map[string][]string{},
 		verbs:    verbs,
@@ -273,7 +279,7 @@ func byMember(upgrades []Upgrade) map[string][]Upgrade {
 }
 
 func (p *planner) fleet(f Fleet) {
-	state := FleetState{Name: f.Name, Freeze: p.verbs.frozen(f, "")}
+	state := FleetState{Name: f.Name, Freeze: p.verbs.frozen(f, ""), Pins: p.pins(f)}
 	state.Roster, state.ShrankAt = p.count(f)
 	state.Rest = p.standing(f, Wave{Members: f.NoWave})
 	settled := !state.Rest.unsettled()

@@ -29,6 +29,7 @@ func claimed(in Input, step Step) Step {
 	claim, changes := in.Cluster.Claim, len(step.Actions) > 0
 	switch {
 	case !in.Held.IsZero():
+		step.Path = nil // a hub that only watches asks for nothing
 		return stand(in, step, in.Held)
 	case ours(in) && step.Outcome != Going:
 		step.Actions = []plan.Action{plan.Release{Holder: claim.Holder, UID: claim.UID, ResourceVersion: claim.ResourceVersion}}

@@ -11,6 +11,9 @@ import (
 type pass struct {
 	// floor is the least that the release asks of this pass.
 	floor fleet.Version
+	// pin is the fleet's for this minor; zero where there is none, or needs to be
+	// none.
+	pin fleet.Pin
 	// to is the version of this pass; zero where none that suffices is offered.
 	to fleet.Version
 	// next is the minor of the pass after this one; 0 in the last.
@@ -30,7 +33,10 @@ func passes(in Input) []pass {
 	var list []pass
 	for minor := first; minor <= in.Target.Minor; minor++ {
 		p := pass{floor: floor(in, minor)}
-		p.to = hopVersion(in, p.floor)
+		if !in.Cluster.PicksPatch {
+			p.pin = fleet.Pinned(in.Pins, p.floor)
+		}
+		p.to = hopVersion(in, p)
 		if minor < in.Target.Minor {
 			p.next = minor + 1
 		}
@@ -107,14 +113,17 @@ func floor(in Input, minor int) fleet.Version {
 }
 
 // hopVersion is the version to pass through: the one this upgrade began to go
-// to, else the lowest that is offered.
-func hopVersion(in Input, floor fleet.Version) fleet.Version {
+// to, else the fleet's pin, else the lowest that is offered.
+func hopVersion(in Input, p pass) fleet.Version {
 	for _, record := range in.Memory.Records {
-		if record.Hop.SameMinor(floor) && record.Step.changes() {
+		if record.Hop.SameMinor(p.floor) && record.Step.changes() {
 			return record.Hop
 		}
 	}
-	return lowestOffered(in.Cluster, floor)
+	if p.pin == (fleet.Pin{}) {
+		return lowestOffered(in.Cluster, p.floor)
+	}
+	return pinned(in.Cluster, p)
 }
 
 // lowestOffered is the lowest version of the floor's minor that is not below
@@ -127,4 +136,50 @@ func lowestOffered(c fleet.Cluster, floor fleet.Version) fleet.Version {
 		}
 	}
 	return lowest
+}
+
+// pinned is the pin, as far as the provider offers it. A control plane that
+// suffices without it stays where it is, and its nodes go there: the release is
+// a floor, and nothing new comes into the cluster.
+func pinned(c fleet.Cluster, p pass) fleet.Version {
+	runs, pin := c.ControlPlane.Oldest, p.pin.Version
+	suffices := runs.SameMinor(p.floor) && runs.Reaches(p.floor)
+	offered := runs == pin || slices.Contains(c.Offers, pin)
+	switch {
+	case offered && pin.Reaches(p.floor) && (!suffices || runs.Reaches(pin)):
+		return pin
+	case suffices:
+		return runs
+	default:
+		return fleet.Version{}
+	}
+}
+
+// needs tells whether a part of the cluster is to go to the pass's version.
+func needs(in Input, p pass) bool {
+	return !in.Cluster.Reaches(in.Cluster.ControlPlane.Oldest, p.to) || slices.ContainsFunc(in.Cluster.Pools, func(pool fleet.Pool) bool {
+		return p.rolls(in, pool) && !(pool.Template.Reaches(p.to) && there(pool, p.enough(in.Cluster)))
+	})
+}
+
+// unpinned tells whether the pass's version is to be pinned first. One that only
+// runs here and is offered no more is for this member alone: pinned, it would be
+// waited for by all others.
+func unpinned(in Input, p pass) bool {
+	return p.pin == (fleet.Pin{}) && !in.Cluster.PicksPatch && slices.Contains(in.Cluster.Offers, p.to) && needs(in, p)
+}
+
+// path are the versions of some passes that are the fleet's to pin, up to the
+// first that has none.
+func path(in Input, list []pass) []fleet.Version {
+	var versions []fleet.Version
+	for _, p := range list {
+		if p.to.IsZero() && !overtaken(in, p) {
+			break
+		}
+		if !p.to.IsZero() && (p.to == p.pin.Version && needs(in, p) || unpinned(in, p)) {
+			versions = append(versions, p.to)
+		}
+	}
+	return versions
 }

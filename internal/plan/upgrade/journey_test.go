@@ -160,7 +160,7 @@ func journey(t *testing.T, c *world.Cluster, target string) string {
 		case step.Name != last.Name:
 			fmt.Fprintf(&told, ", %s", step.Name)
 		}
-		last, in.Memory = step, recorded(step.Memory)
+		last, in.Memory, in.Pins = step, recorded(step.Memory), pin(in.Pins, step.Path)
 		for _, action := range step.Actions {
 			if answer := c.Do(action); answer != world.Accepted {
 				t.Errorf("%s: %s", action, answer)

@@ -32,6 +32,9 @@ type run struct {
 	said    [2]string // the last lines of it
 	// late is for how many turns yet the provider's lateness may show.
 	late int
+	// pinsAfter is how many turns the fleet takes to pin what is asked for, and
+	// asked since when it is.
+	pinsAfter, asked int
 }
 
 // chaos is what goes wrong in one turn of the loop.
@@ -81,6 +84,7 @@ func (r *run) turn(c chaos) upgrade.Step {
 		return upgrade.Step{}
 	}
 	r.in.Memory = recorded(step.Memory)
+	r.pin(step.Path)
 	if step.Outcome != upgrade.Going {
 		return step
 	}

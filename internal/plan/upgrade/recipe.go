@@ -32,11 +32,15 @@ func settle(in Input, p pass) (Step, bool) {
 	return Step{}, true
 }
 
-// checkFirst asks the preflight checks.
+// checkFirst asks the preflight checks, and waits for the pin: what one member
+// is the first to go to is what all others get, so it is known before it begins.
 func checkFirst(in Input, p pass) (Step, bool) {
 	findings := preflight.Findings(preflight.Input{
 		Cluster: in.Cluster, To: p.to, Upgrade: in.UID, OwnToken: token(in, p, "control-plane"),
 	})
+	if len(findings) == 0 && unpinned(in, p) {
+		return Step{Why: pinning(p), Recheck: in.Now.Add(pollWaiting)}, false
+	}
 	if len(findings) == 0 {
 		return Step{}, true
 	}
@@ -205,6 +209,13 @@ func rolledByOther(pool fleet.Pool, to fleet.Version) fleet.Reason {
 		Code: fleet.PoolRolledByOther, Object: "pool " + pool.Name,
 		Message: fmt.Sprintf("pool %s is not at %s, and rolled by %s", pool.Name, to, pool.RolledBy),
 		Fix:     "have its nodes replaced, or remove them; the upgrade goes on by itself",
+	}
+}
+
+func pinning(p pass) fleet.Reason {
+	return fleet.Reason{
+		Code:    fleet.Pinning,
+		Message: fmt.Sprintf("%s is to be pinned for %s, so that those who come after get the same", p.to, p.floor.MinorName()),
 	}
 }
 

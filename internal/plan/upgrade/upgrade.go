@@ -30,7 +30,9 @@ type Input struct {
 	// Target is the release's version, a floor within its minor.
 	Target fleet.Version
 	// Hops are the release's own versions to pass through, by minor ("1.36").
-	Hops    map[string]fleet.Version
+	Hops map[string]fleet.Version
+	// Pins are the fleet's, of this revision and the member's provider.
+	Pins    []fleet.Pin
 	Cluster fleet.Cluster
 	Policy  Policy
 	Memory  Memory
@@ -108,7 +110,10 @@ const (
 type Step struct {
 	Name StepName
 	// Hop is the version of the pass.
-	Hop     fleet.Version
+	Hop fleet.Version
+	// Path are the versions of the passes ahead that are the fleet's to pin: pinned
+	// already, or asked for hereby.
+	Path    []fleet.Version
 	Actions []plan.Action
 	Why     fleet.Reason
 	// Findings of a preflight that stand in the way.
@@ -170,8 +175,10 @@ func next(in Input) Step {
 	if in.Memory.From.IsZero() {
 		return Step{Name: Settle, Why: unreachable(in.Cluster.ControlPlane), Memory: in.Memory, Recheck: in.Now.Add(pollWaiting)}
 	}
-	for _, p := range ahead(in, passes(in)) {
+	list := ahead(in, passes(in))
+	for i, p := range list {
 		if step, done := walk(&in, p); !done {
+			step.Path = path(in, list[i:])
 			return step
 		}
 	}
@@ -263,12 +270,15 @@ func notOffered(in Input, p pass) Step {
 	for _, v := range in.Cluster.Offers {
 		offers = append(offers, v.String())
 	}
-	return Step{
-		Name: Preflight, Memory: in.Memory, Recheck: in.Now.Add(pollWaiting),
-		Why: fleet.Reason{
-			Code:    fleet.NotOffered,
-			Message: fmt.Sprintf("the provider offers no version of %s that is at least %s; it offers %v", p.floor.MinorName(), p.floor, offers),
-			Fix:     "name a version that is offered in the release's bundle (kubernetes or hops)",
-		},
+	why := fleet.Reason{
+		Code:    fleet.NotOffered,
+		Message: fmt.Sprintf("the provider offers no version of %s that is at least %s; it offers %v", p.floor.MinorName(), p.floor, offers),
+		Fix:     "name a version that is offered in the release's bundle (kubernetes or hops)",
 	}
+	if p.pin != (fleet.Pin{}) {
+		why.Message = fmt.Sprintf("%s is pinned for %s, as member %s needed it first; the provider does not offer it to this one; it offers %v",
+			p.pin.Version, p.floor.MinorName(), p.pin.Member, offers)
+		why.Fix = "create a release that names a version that is offered to all (kubernetes or hops), and set the fleet's spec.release to it"
+	}
+	return Step{Name: Preflight, Memory: in.Memory, Recheck: in.Now.Add(pollWaiting), Why: why}
 }

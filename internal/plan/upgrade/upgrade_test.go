@@ -2,6 +2,7 @@ package upgrade_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +36,8 @@ type situation struct {
 	hops     map[string]fleet.Version
 	maxSkew  int
 	picks    bool // the provider picks patches
+	// pins are the fleet's, or "none"; without them it has pinned what is asked for.
+	pins string
 	// silent is what the API server's silence is called; nodes are unknown then.
 	silent     string
 	operations []fleet.Operation
@@ -126,7 +129,30 @@ func (s situation) input() upgrade.Input {
 	if s.refused {
 		in.Refused = fleet.Reason{Code: fleet.ProviderFault, Message: "the account is suspended"}
 	}
+	in.Pins = s.pinned(in)
 	return in
+}
+
+func (s situation) pinned(in upgrade.Input) []fleet.Pin {
+	in.Held = fleet.Reason{} // what is held asks for nothing
+	switch s.pins {
+	case "none":
+		return nil
+	case "":
+		return pin(nil, upgrade.Next(in).Path)
+	default:
+		return pin(nil, versions(s.pins))
+	}
+}
+
+// pin pins what is asked for, as the fleet does: what is pinned stays.
+func pin(pins []fleet.Pin, asked []fleet.Version) []fleet.Pin {
+	for _, v := range asked {
+		if fleet.Pinned(pins, v) == (fleet.Pin{}) {
+			pins = append(slices.Clip(pins), fleet.Pin{Provider: "local", Version: v, Member: "eu-0"})
+		}
+	}
+	return pins
 }
 
 func (s situation) cluster() fleet.Cluster {
