@@ -139,7 +139,7 @@ func openHub(ctx context.Context, options cli.UpOptions) (hubTarget, error) {
 	return hubTarget{config: h.Config(), kubeconfig: h.Kubeconfig(), uid: h.UID(), done: h.Done(), stop: h.Stop}, nil
 }
 
-// prepare installs the kinds and their policies, makes the namespace, and finds
+// prepare installs the kinds, their policies and the roles, makes the namespace, and finds
 // out the hub's UID.
 func prepare(ctx context.Context, target hubTarget, namespace string) (string, error) {
 	if err := install(ctx, target.config); err != nil {
@@ -168,7 +168,14 @@ func install(ctx context.Context, config *rest.Config) error {
 	if err != nil {
 		return err
 	}
-	return hub.InstallPolicies(ctx, config, policies)
+	if err := hub.InstallPolicies(ctx, config, policies); err != nil {
+		return err
+	}
+	roles, err := chart.Roles()
+	if err != nil {
+		return err
+	}
+	return hub.InstallRoles(ctx, config, roles)
 }
 
 // start starts the local members. The hub does not wait for them: one may be
