@@ -25,3 +25,10 @@ const SafePointFinalizer = "refit.dev/safe-point"
 // ForgetAnnotation on a MemberCluster that is being deleted says why its upgrade is
 // not waited for: nobody will reach the cluster any more.
 const ForgetAnnotation = "refit.dev/forget"
+
+// What is kept on the bindings that give a person a role: why they got it, and
+// when their certificate ends.
+const (
+	ReasonAnnotation  = "refit.dev/reason"
+	ExpiresAnnotation = "refit.dev/expires"
+)

@@ -7,55 +7,56 @@ import (
 	"fmt"
 	"io/fs"
 
+	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 )
 
-//go:embed crds/*.yaml policies/*.yaml
+//go:embed crds/*.yaml policies/*.yaml roles/*.yaml
 var files embed.FS
 
 // CRDs are the definitions of Refit's kinds, as the chart installs them.
 func CRDs() ([]*apiextensionsv1.CustomResourceDefinition, error) {
-	names, err := fs.Glob(files, "crds/*.yaml")
-	if err != nil {
-		return nil, fmt.Errorf("list embedded CRDs: %w", err)
-	}
-	var crds []*apiextensionsv1.CustomResourceDefinition
-	for _, name := range names {
-		text, err := files.ReadFile(name)
-		if err != nil {
-			return nil, fmt.Errorf("read embedded CRD: %w", err)
-		}
-		crd := &apiextensionsv1.CustomResourceDefinition{}
-		if err := yaml.UnmarshalStrict(text, crd); err != nil {
-			return nil, fmt.Errorf("read embedded CRD %s: %w", name, err)
-		}
-		crds = append(crds, crd)
-	}
-	return crds, nil
+	return read[apiextensionsv1.CustomResourceDefinition]("crds/*.yaml", func(text []byte, crd *apiextensionsv1.CustomResourceDefinition) error {
+		return yaml.UnmarshalStrict(text, crd)
+	})
 }
 
 // Policies are the admission policies that guard Refit's objects, as the chart
 // installs them.
 func Policies() ([]*unstructured.Unstructured, error) {
-	names, err := fs.Glob(files, "policies/*.yaml")
+	return read[unstructured.Unstructured]("policies/*.yaml", func(text []byte, policy *unstructured.Unstructured) error {
+		return yaml.Unmarshal(text, &policy.Object)
+	})
+}
+
+// Roles are what people may do with Refit's objects, as the chart installs them.
+func Roles() ([]*rbacv1.ClusterRole, error) {
+	return read[rbacv1.ClusterRole]("roles/*.yaml", func(text []byte, role *rbacv1.ClusterRole) error {
+		return yaml.UnmarshalStrict(text, role)
+	})
+}
+
+// read parses every document of the files that a pattern names.
+func read[T any](pattern string, parse func([]byte, *T) error) ([]*T, error) {
+	names, err := fs.Glob(files, pattern)
 	if err != nil {
-		return nil, fmt.Errorf("list embedded policies: %w", err)
+		return nil, fmt.Errorf("list embedded %s: %w", pattern, err)
 	}
-	var policies []*unstructured.Unstructured
+	var all []*T
 	for _, name := range names {
 		text, err := files.ReadFile(name)
 		if err != nil {
-			return nil, fmt.Errorf("read embedded policy: %w", err)
+			return nil, fmt.Errorf("read embedded %s: %w", name, err)
 		}
 		for document := range bytes.SplitSeq(text, []byte("\n---\n")) {
-			policy := &unstructured.Unstructured{}
-			if err := yaml.Unmarshal(document, &policy.Object); err != nil {
-				return nil, fmt.Errorf("read embedded policy %s: %w", name, err)
+			object := new(T)
+			if err := parse(document, object); err != nil {
+				return nil, fmt.Errorf("read embedded %s: %w", name, err)
 			}
-			policies = append(policies, policy)
+			all = append(all, object)
 		}
 	}
-	return policies, nil
+	return all, nil
 }

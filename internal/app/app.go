@@ -21,6 +21,15 @@ var Version = "v0.0.0-dev" //nolint:gochecknoglobals // the linker knows no othe
 func Main(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	app := cli.App{Version: Version, Now: time.Now, Up: Up, Demo: Demo, HubProcess: hub.Holder, DataFiles: hub.Files()}
-	return cli.Run(ctx, app, args, os.Stdout, os.Stderr)
+	return cli.Run(ctx, New(), args, os.Stdout, os.Stderr)
+}
+
+// New is the assembled program.
+func New() cli.App {
+	return cli.App{
+		Version: Version, Now: time.Now, Up: Up, Demo: Demo, HubProcess: hub.Holder, DataFiles: hub.Files(),
+		Issue: func(dataDir string, who cli.Person) ([]byte, error) {
+			return hub.Issue(dataDir, hub.Person(who), time.Now())
+		},
+	}
 }

@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/utils/clock"
@@ -94,12 +95,15 @@ func up(ctx context.Context, options cli.UpOptions, ready func(*rest.Config)) (e
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(options.Out, "hub ready; look at it with: kubectl --kubeconfig %s --namespace %s get refit\n", target.kubeconfig, options.Namespace)
-	ready(target.config)
 	go func() {
 		<-target.done
 		cancel(errors.New("the hub ended"))
 	}()
+	if target.embedded() {
+		awaitAdmission(ctx, registry.client, options.Namespace, log)
+	}
+	fmt.Fprintf(options.Out, "hub ready; look at it with: kubectl --kubeconfig %s --namespace %s get refit\n", target.kubeconfig, options.Namespace)
+	ready(target.config)
 	if err := manager.Start(ctx); err != nil {
 		return fmt.Errorf("run the control loops: %w", err)
 	}
@@ -115,6 +119,10 @@ type hubTarget struct {
 	done <-chan struct{}
 	stop func() error
 }
+
+// embedded tells that the hub is our own: a management cluster may have several
+// API servers, of which one would answer, and knows of no start.
+func (h hubTarget) embedded() bool { return h.uid != "" }
 
 // openHub starts the embedded hub, or connects to a management cluster.
 func openHub(ctx context.Context, options cli.UpOptions) (hubTarget, error) {
@@ -132,6 +140,7 @@ func openHub(ctx context.Context, options cli.UpOptions) (hubTarget, error) {
 	// The hub outlives ctx until the loops have ended: Stop ends it.
 	h, err := hub.Start(context.WithoutCancel(ctx), hub.Options{
 		DataDir: options.DataDir, Port: options.Port, Version: Version, Namespace: options.Namespace,
+		Kinds: []schema.GroupVersion{v1.GroupVersion},
 	})
 	if err != nil {
 		return hubTarget{}, err
@@ -139,7 +148,7 @@ func openHub(ctx context.Context, options cli.UpOptions) (hubTarget, error) {
 	return hubTarget{config: h.Config(), kubeconfig: h.Kubeconfig(), uid: h.UID(), done: h.Done(), stop: h.Stop}, nil
 }
 
-// prepare installs the kinds and their policies, makes the namespace, and finds
+// prepare installs the kinds, their policies and the roles, makes the namespace, and finds
 // out the hub's UID.
 func prepare(ctx context.Context, target hubTarget, namespace string) (string, error) {
 	if err := install(ctx, target.config); err != nil {
@@ -168,7 +177,14 @@ func install(ctx context.Context, config *rest.Config) error {
 	if err != nil {
 		return err
 	}
-	return hub.InstallPolicies(ctx, config, policies)
+	if err := hub.InstallPolicies(ctx, config, policies); err != nil {
+		return err
+	}
+	roles, err := chart.Roles()
+	if err != nil {
+		return err
+	}
+	return hub.InstallRoles(ctx, config, roles)
 }
 
 // start starts the local members. The hub does not wait for them: one may be

@@ -33,7 +33,11 @@ func unreached(t *testing.T) App {
 			return nil
 		},
 		HubProcess: func(string) (int, error) { return 0, nil },
-		DataFiles:  []string{"lock", "version"},
+		Issue: func(string, Person) ([]byte, error) {
+			t.Error("a certificate was issued")
+			return nil, nil
+		},
+		DataFiles: []string{"lock", "version"},
 	}
 }
 
@@ -118,6 +122,21 @@ func badValues(folder string) []badValue {
 		{"retry --reason", []string{"retry", "one"}, `--reason is missing: say why, for whoever asks later, as --reason "holidays"`},
 		{"retry --until", []string{"retry", "one", "--reason", "x", "--until", "08:00"}, `--until "08:00": is neither a time nor a duration; write it as 2026-12-31T08:00:00Z or 36h, or leave it out`},
 		{"takeover --reason", []string{"takeover", "uid-1"}, `--reason is missing: say why, for whoever asks later, as --reason "holidays"`},
+		{"user add --role", []string{"user", "add", "ann", "--reason", "x"}, "--role is missing; name viewer, operator or admin"},
+		{"user add --role", []string{"user", "add", "ann", "--reason", "x", "--role", "root"}, `--role "root": is no role; name viewer, operator or admin`},
+		{"user add --reason", []string{"user", "add", "ann", "--role", "viewer"}, `--reason is missing: say why, for whoever asks later, as --reason "holidays"`},
+		{"user add --expires", []string{"user", "add", "ann", "--role", "viewer", "--reason", "x", "--expires", "90d"}, `--expires "90d": is no duration; write it as 2160h, or leave it out for that`},
+		{"user add --expires", []string{"user", "add", "ann", "--role", "viewer", "--reason", "x", "--expires="}, `--expires "": is no duration; write it as 2160h, or leave it out for that`},
+		{"user add --expires", []string{"user", "add", "ann", "--role", "viewer", "--reason", "x", "--expires", "59m"}, `--expires 59m: name a duration from 1h to 8760h`},
+		{"user add --expires", []string{"user", "add", "ann", "--role", "viewer", "--reason", "x", "--expires", "8761h"}, `--expires 8761h: name a duration from 1h to 8760h`},
+		{"user add --out", []string{"user", "add", "ann", "--role", "viewer", "--reason", "x", "--out="}, `--out is empty; name a file, or - for standard output, or leave it out for NAME.kubeconfig`},
+		{
+			"--kubeconfig",
+			[]string{"user", "add", "ann", "--role", "operator", "--reason", "x", "--kubeconfig", broken},
+			"--kubeconfig " + broken + ": names a hub that knows people by itself, and Refit issues no certificates there; bind the role to the name that it has for them: " +
+				"kubectl create rolebinding -n refit refit:user:ann --clusterrole refit-operator --user ann && " +
+				"kubectl create clusterrolebinding refit:user:refit:ann --clusterrole refit-viewer-cluster --user ann",
+		},
 		{"kube get --base-url", []string{"kube", "get", "v1.36.3", "--base-url="}, `--base-url: base URL "": write it like https://mirror.example/release`},
 		{"kube export --output", []string{"kube", "export", "v1.36.3", "--output="}, "-o: name the file to write, like: -o refit-kube.tar.gz"},
 	}
@@ -205,6 +224,9 @@ func TestEveryCommandRefusesArguments(t *testing.T) {
 		{[]string{"abort", "--reason", "x"}, `refit abort wants exactly one MEMBER, not 0; see "refit status"`},
 		{[]string{"forget", "one", "two", "--reason", "x"}, `refit forget wants exactly one MEMBER, not 2; see "refit status"`},
 		{[]string{"takeover", "--reason", "x"}, `refit takeover wants exactly one HUB, not 0; see "refit status"`},
+		{[]string{"user", "add", "--role", "viewer"}, `refit user add wants exactly one NAME, not 0; see "refit user list"`},
+		{[]string{"user", "remove", "ann", "ben"}, `refit user remove wants exactly one NAME, not 2; see "refit user list"`},
+		{[]string{"user", "list", "ann"}, `unknown command "ann" for "refit user list"`},
 		{[]string{"why"}, `refit why wants exactly one MEMBER, not 0; see "refit status"`},
 		{[]string{"why", "one", "two"}, `refit why wants exactly one MEMBER, not 2; see "refit status"`},
 	} {

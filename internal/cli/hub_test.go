@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "refit.dev/refit/api/v1alpha1"
 	"refit.dev/refit/internal/observe"
@@ -36,6 +38,7 @@ func serveHub(t *testing.T, lists func(resource string) any) string {
 		case r.Method == http.MethodDelete:
 			fmt.Fprint(w, `{"kind": "Status", "apiVersion": "v1", "status": "Success"}`)
 		case r.Method == http.MethodPost:
+			w.Header().Set("Content-Type", r.Header.Get("Content-Type")) // protobuf, for kinds of Kubernetes' own
 			w.WriteHeader(http.StatusCreated)
 			_, _ = w.Write(body)
 		default:
@@ -59,7 +62,10 @@ func discovery() map[string]string {
 		"/api/v1": `{"kind": "APIResourceList", "groupVersion": "v1", "resources": [{"name": "configmaps", "kind": "ConfigMap", "namespaced": true}]}`,
 		"/apis": `{"kind": "APIGroupList", "apiVersion": "v1", "groups": [
 			{"name": "refit.dev", "versions": [{"groupVersion": "refit.dev/v1alpha1", "version": "v1alpha1"}]},
+			{"name": "rbac.authorization.k8s.io", "versions": [{"groupVersion": "rbac.authorization.k8s.io/v1", "version": "v1"}]},
 			{"name": "authentication.k8s.io", "versions": [{"groupVersion": "authentication.k8s.io/v1", "version": "v1"}]}]}`,
+		"/apis/rbac.authorization.k8s.io/v1": `{"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "rbac.authorization.k8s.io/v1", "resources": [
+			{"name": "rolebindings", "kind": "RoleBinding", "namespaced": true}, {"name": "clusterrolebindings", "kind": "ClusterRoleBinding"}]}`,
 		"/apis/authentication.k8s.io/v1": `{"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "authentication.k8s.io/v1", "resources": [
 			{"name": "selfsubjectreviews", "kind": "SelfSubjectReview"}]}`,
 		"/apis/refit.dev/v1alpha1": `{"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "refit.dev/v1alpha1", "resources": [
@@ -74,12 +80,15 @@ func serve(t *testing.T, hub observe.Hub) string {
 	t.Helper()
 	return serveHub(t, func(resource string) any {
 		return map[string]any{
-			"memberclusters":  v1.MemberClusterList{Items: hub.Members},
-			"releases":        v1.ReleaseList{Items: hub.Releases},
-			"fleets":          v1.FleetList{Items: hub.Fleets},
-			"clusterupgrades": v1.ClusterUpgradeList{Items: hub.Upgrades},
-			"freezes":         v1.FreezeList{Items: hub.Freezes},
-			"approvals":       v1.ApprovalList{Items: hub.Approvals},
+			"memberclusters":       v1.MemberClusterList{Items: hub.Members},
+			"releases":             v1.ReleaseList{Items: hub.Releases},
+			"fleets":               v1.FleetList{Items: hub.Fleets},
+			"clusterupgrades":      v1.ClusterUpgradeList{Items: hub.Upgrades},
+			"freezes":              v1.FreezeList{Items: hub.Freezes},
+			"approvals":            v1.ApprovalList{Items: hub.Approvals},
+			"rolebindings":         rbacv1.RoleBindingList{},
+			"refit:user:ann":       rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: "refit", Name: "refit:user:ann"}},
+			"refit:user:refit:ann": rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "refit:user:refit:ann"}},
 		}[resource]
 	})
 }

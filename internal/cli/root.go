@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/rest"
@@ -42,6 +43,8 @@ type App struct {
 	// HubProcess is the pid of the process that runs the hub of a data
 	// directory; 0 where none does.
 	HubProcess func(dataDir string) (int, error)
+	// Issue makes a kubeconfig of the embedded hub of a data directory.
+	Issue func(dataDir string, who Person) ([]byte, error)
 	// DataFiles are the names of what Refit has in a data directory.
 	DataFiles []string
 }
@@ -72,6 +75,7 @@ hop, control planes and nodes, and says at every moment why the rest waits.`,
 		newLocalCommand(localHooks(root, app)), newKubeCommand(), newSuperviseCommand(),
 		newPlanCommand(app), newStatusCommand(app), newWhyCommand(app),
 		newPauseCommand(), newSkipCommand(), newResumeCommand(), newRetryCommand(), newAbortCommand(), newForgetCommand(), newTakeOverCommand(),
+		newUserCommand(app),
 		newDemoCommand(app), newVersionCommand(app), newUninstallCommand(app),
 	)
 	return root
@@ -125,10 +129,11 @@ func defaultDataDir() string {
 	return filepath.Join(home, ".local", "share", "refit")
 }
 
-// scheme knows Refit's kinds, the questions who one is and who the hub is.
+// scheme knows Refit's kinds, the questions who one is and who the hub is, and
+// what people may do.
 func scheme() (*runtime.Scheme, error) {
 	s := runtime.NewScheme()
-	return s, errors.Join(v1.AddToScheme(s), authenticationv1.AddToScheme(s), corev1.AddToScheme(s))
+	return s, errors.Join(v1.AddToScheme(s), authenticationv1.AddToScheme(s), corev1.AddToScheme(s), rbacv1.AddToScheme(s))
 }
 
 // hub is a connection to the hub that the flags name.

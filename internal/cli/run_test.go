@@ -31,6 +31,7 @@ func TestExitCodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	hub := serve(t, heldHub(func(h *observe.Hub) { at(7, failed("uid-main"))(h) }))
+	kubeconfig := filepath.Join(t.TempDir(), "ann.kubeconfig")
 	tried := map[string]bool{}
 	onHub := func(args ...string) []string { return append(args, "--kubeconfig", hub) }
 	for _, test := range []struct {
@@ -65,6 +66,15 @@ func TestExitCodes(t *testing.T) {
 		{onHub("forget", "one", "--reason", "x"), 0},
 		{onHub("forget", "nobody", "--reason", "x"), 1},
 		{onHub("takeover", "another", "--reason", "x"), 1}, // no loops have run yet
+		{[]string{"user"}, 0},
+		{onHub("user", "add", "ann", "--role", "viewer", "--reason", "x"), 1}, // certificates are not ours to issue there
+		{[]string{"user", "add", "ann", "--role", "viewer", "--reason", "x"}, 1},
+		{[]string{"user", "add", "ann", "--role", "viewer", "--reason", "x", "--out", kubeconfig, "--data-dir", filepath.Dir(hub)}, 0},
+		{[]string{"user", "add", "ann", "--role", "viewer", "--reason", "x", "--out", kubeconfig, "--data-dir", filepath.Dir(hub)}, 1}, // it is there
+		{onHub("user", "list"), 0},
+		{onHub("user", "list", "ann"), 1},
+		{onHub("user", "remove", "ann"), 0},
+		{[]string{"user", "remove", "ann"}, 1},
 		{[]string{"demo"}, 0},
 		{[]string{"demo", "--nodes", "0"}, 1},
 		{[]string{"local"}, 0},
@@ -93,6 +103,7 @@ func TestExitCodes(t *testing.T) {
 		app.Up = func(context.Context, UpOptions) error { return nil }
 		app.Demo = func(context.Context, DemoOptions) error { return nil }
 		app.Now = func() time.Time { return ten }
+		app.Issue = func(string, Person) ([]byte, error) { return []byte("a kubeconfig"), nil }
 		var out, errOut bytes.Buffer
 		if command, _, err := New(app).Find(test.args); err == nil {
 			tried[command.CommandPath()] = true

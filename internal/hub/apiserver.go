@@ -10,7 +10,9 @@ import (
 	apiextensionsapiserver "k8s.io/apiextensions-apiserver/pkg/apiserver"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/admission/plugin/namespace/lifecycle"
 	mutatingpolicy "k8s.io/apiserver/pkg/admission/plugin/policy/mutating"
 	validatingpolicy "k8s.io/apiserver/pkg/admission/plugin/policy/validating"
@@ -44,6 +46,7 @@ type serverConfig struct {
 	port  *port
 	etcd  string
 	audit Audit
+	kinds []schema.GroupVersion
 }
 
 // An apiServer is built and not yet running.
@@ -70,7 +73,7 @@ func newAPIServer(ctx context.Context, config serverConfig) (apiServer, error) {
 	if err := errors.Join(opts.Validate()...); err != nil {
 		return apiServer{}, fmt.Errorf("configure the API server: %w", err)
 	}
-	chain, err := newServerChain(opts)
+	chain, err := newServerChain(opts, config.kinds)
 	if err != nil {
 		return apiServer{}, fmt.Errorf("configure the API server: %w", err)
 	}
@@ -142,7 +145,7 @@ type serverChain struct {
 	custom     *apiextensionsapiserver.Config
 }
 
-func newServerChain(opts options.CompletedOptions) (serverChain, error) {
+func newServerChain(opts options.CompletedOptions, kinds []schema.GroupVersion) (serverChain, error) {
 	schemes := []*runtime.Scheme{legacyscheme.Scheme, apiextensionsapiserver.Scheme, aggregatorscheme.Scheme}
 	generic, informers, storage, err := apiserver.BuildGenericConfig(opts, schemes, servedResources(), generatedopenapi.GetOpenAPIDefinitions, nil)
 	if err != nil {
@@ -154,18 +157,23 @@ func newServerChain(opts options.CompletedOptions) (serverChain, error) {
 		"start-legacy-token-tracking-controller", // dates the last use of tokens as they were before Kubernetes 1.24
 	)
 
+	client, err := kubernetes.NewForConfig(generic.LoopbackClientConfig)
+	if err != nil {
+		return serverChain{}, err
+	}
+	initializers := []admission.PluginInitializer{primer{client: client, kinds: kinds}}
 	services := webhook.NewDefaultServiceResolver()
-	builtIn, admission, err := apiserver.CreateConfig(opts, generic, informers, nil, storage, services, nil)
+	builtIn, initializers, err := apiserver.CreateConfig(opts, generic, informers, nil, storage, services, initializers)
 	if err != nil {
 		return serverChain{}, err
 	}
 	authInfo := webhook.NewDefaultAuthenticationInfoResolverWrapper(builtIn.ProxyTransport, generic.EgressSelector, generic.LoopbackClientConfig, generic.TracerProvider)
 	const servers = 1 // more, and a new kind would be served five seconds late
-	custom, err := apiserver.CreateAPIExtensionsConfig(*generic, informers, admission, opts, servers, services, authInfo)
+	custom, err := apiserver.CreateAPIExtensionsConfig(*generic, informers, initializers, opts, servers, services, authInfo)
 	if err != nil {
 		return serverChain{}, err
 	}
-	aggregator, err := apiserver.CreateAggregatorConfig(*generic, opts, informers, services, builtIn.ProxyTransport, nil, admission)
+	aggregator, err := apiserver.CreateAggregatorConfig(*generic, opts, informers, services, builtIn.ProxyTransport, nil, initializers)
 	if err != nil {
 		return serverChain{}, err
 	}

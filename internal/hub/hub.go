@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 )
@@ -33,6 +34,9 @@ type Options struct {
 	Version     string    // of this Refit, as the data directory remembers it
 	Log         io.Writer // what the API server and etcd have to say; default DataDir/logs/hub.log
 	Audit       Audit
+
+	// Kinds are the groups of custom resources on which admission policies are to write as soon as they are served.
+	Kinds []schema.GroupVersion
 
 	machine *machine // this one, save in tests
 }
@@ -106,7 +110,7 @@ func (h *Hub) start(ctx context.Context, dir dataDir, opts Options, running *sta
 		return err
 	}
 	running.push("etcd", etcd.stop)
-	if err := h.serve(ctx, serverConfig{dir: dir, port: port, etcd: etcd.endpoint, audit: opts.Audit}, running); err != nil {
+	if err := h.serve(ctx, serverConfig{dir: dir, port: port, etcd: etcd.endpoint, audit: opts.Audit, kinds: opts.Kinds}, running); err != nil {
 		return err
 	}
 	return pki.writeKubeconfig(h.kubeconfig, opts.Namespace, port.Addr())

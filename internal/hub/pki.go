@@ -222,6 +222,10 @@ func readOrCreateKey(path string) (crypto.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseKey(path, pem)
+}
+
+func parseKey(path string, pem []byte) (crypto.Signer, error) {
 	parsed, err := keyutil.ParsePrivateKeyPEM(pem)
 	if err != nil {
 		return nil, fmt.Errorf("%s is damaged: %w: put it back from a backup, or remove it and have a new one made", path, err)

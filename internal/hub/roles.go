@@ -2,11 +2,15 @@ package hub
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/component-helpers/auth/rbac/reconciliation"
 	"k8s.io/kubernetes/plugin/pkg/auth/authorizer/rbac/bootstrappolicy"
 )
@@ -45,4 +49,24 @@ func ensureBinding(client kubernetes.Interface, binding *rbacv1.ClusterRoleBindi
 		Confirm:     true,
 	}).Run()
 	return err
+}
+
+// InstallRoles makes any Kubernetes API have the roles, as they are given: what people have added to one is gone.
+func InstallRoles(ctx context.Context, config *rest.Config, roles []*rbacv1.ClusterRole) error {
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("install roles: %w", err)
+	}
+	force := true
+	for _, role := range roles {
+		patch, err := json.Marshal(role)
+		if err != nil {
+			return fmt.Errorf("install role %s: %w", role.Name, err)
+		}
+		options := metav1.PatchOptions{FieldManager: crdFieldManager, Force: &force}
+		if _, err := client.RbacV1().ClusterRoles().Patch(ctx, role.Name, types.ApplyPatchType, patch, options); err != nil {
+			return fmt.Errorf("install role %s: %w", role.Name, err)
+		}
+	}
+	return nil
 }
