@@ -19,7 +19,7 @@ const (
 func (r Reason) Who() Who {
 	switch r.Code {
 	case AtRelease, InFlight, WaveFull, Soaking, Starting, Settling, OperationRunning, Baking, NodesJoining, NodesDraining, NodeReplacing,
-		FleetMovedOn, MemberGone, Done, UpgradeSuperseded, Healthy:
+		FleetMovedOn, MemberGone, Done, UpgradeSuperseded, Healthy, Pinning:
 		return Refit
 	case WaveClosed, WaveRolling:
 		return r.unlessNothingToDo(FleetOwner)

@@ -351,11 +351,7 @@ func (h *hub) trouble() {
 	case 6:
 		w.MaxConcurrent = h.draw("concurrent", 1, 4)
 	case 7:
-		if i := slices.Index(w.Members, m.Name); i >= 0 {
-			w.Members = slices.Delete(slices.Clone(w.Members), i, i+1)
-		} else {
-			w.Members = append(slices.Clone(w.Members), m.Name)
-		}
+		relabel(f, w, m.Name)
 	case 8:
 		h.Now = h.Now.Add(time.Duration(h.draw("hours", 1, 30)) * time.Hour)
 	case 13:
@@ -374,6 +370,17 @@ func (h *hub) trouble() {
 			Subject: rapid.SampledFrom([]rollout.Subject{rollout.Resume, rollout.Retry}).Draw(h.t, "subject"),
 			Until:   h.Now.Add(time.Duration(h.draw("minutes", 1, 30)) * time.Minute),
 		})
+	}
+}
+
+// relabel moves a member out of a wave, or into it: in a fleet it is in one at most.
+func relabel(f *rollout.Fleet, w *rollout.Wave, name string) {
+	here := slices.Contains(w.Members, name)
+	for i := range f.Waves {
+		f.Waves[i].Members = slices.DeleteFunc(slices.Clone(f.Waves[i].Members), func(other string) bool { return other == name })
+	}
+	if !here {
+		w.Members = append(w.Members, name)
 	}
 }
 

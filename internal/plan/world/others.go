@@ -75,3 +75,31 @@ func (c *Cluster) DeletePods(workload string) {
 func (c *Cluster) Withdraw(version fleet.Version) {
 	c.shape.Offers = slices.DeleteFunc(slices.Clone(c.shape.Offers), func(v fleet.Version) bool { return v == version })
 }
+
+// Offer lets the provider offer a version again.
+func (c *Cluster) Offer(version fleet.Version) {
+	if !slices.Contains(c.shape.Offers, version) {
+		c.shape.Offers = append(slices.Clone(c.shape.Offers), version)
+	}
+}
+
+// MoveBack builds every machine anew at an older version, past all rules.
+func (c *Cluster) MoveBack(version fleet.Version) {
+	for _, m := range c.machines {
+		m.version = version
+		m.revision++
+	}
+	c.present = c.picture()
+}
+
+// GrabbedBy is the cordon of another upgrade on the n-th machine; nobody's where
+// it is given back.
+func (c *Cluster) GrabbedBy(upgrade string, n int) {
+	if len(c.machines) == 0 {
+		return
+	}
+	m := c.machines[n%len(c.machines)]
+	m.cordoned, m.cordonedBy, m.cordonedAt = upgrade != "", upgrade, c.now
+	m.revision++
+	c.present = c.picture()
+}
