@@ -27,6 +27,15 @@ import (
 // noticed within a minute, and 5,000 members make 170 looks a second.
 const pollMember = 30 * time.Second
 
+// pollUnready is how often a member is looked at that has not been Ready for
+// less than unreadyFor: it was made or started just now, most likely, and what
+// waits for it is to begin soon. What is broken for longer is in no hurry, and
+// thousands that break at once are not asked more often for ever.
+const (
+	pollUnready = 5 * time.Second
+	unreadyFor  = 2 * time.Minute
+)
+
 // writeAfter is how old observedAt may grow before it is written without any
 // other change.
 const writeAfter = 10 * time.Minute
@@ -76,7 +85,16 @@ func (m *Members) Reconcile(ctx context.Context, key types.NamespacedName) (ctrl
 		}
 		m.logTransition(before, mc)
 	}
-	return ctrl.Result{RequeueAfter: m.jittered(pollMember)}, nil
+	return ctrl.Result{RequeueAfter: m.jittered(nextLook(mc.Status.Conditions, now))}, nil
+}
+
+// nextLook is when a member is to be looked at again if nothing else asks for it.
+func nextLook(conditions []metav1.Condition, now time.Time) time.Duration {
+	ready := meta.FindStatusCondition(conditions, v1.ConditionReady)
+	if ready.Status != metav1.ConditionTrue && now.Sub(ready.LastTransitionTime.Time) < unreadyFor {
+		return pollUnready
+	}
+	return pollMember
 }
 
 // letGo lets a member go that is being deleted, once its upgrade has ended. The end

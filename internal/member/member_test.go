@@ -3,6 +3,8 @@ package member
 import (
 	"context"
 	"errors"
+	"runtime/pprof"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -121,6 +123,32 @@ func TestWatch(t *testing.T) {
 		if _, open := <-(<-opened[resource]).ResultChan(); open {
 			t.Errorf("the watch of %s goes on", resource)
 		}
+	}
+}
+
+// A watch has no goroutines that only wait for its end: there are three for every
+// member in flight.
+func TestWatchWaitsForNothing(t *testing.T) {
+	metadata := metadatafake.NewSimpleMetadataClient(metadatafake.NewTestScheme())
+	opened := make(chan struct{}, 3)
+	metadata.PrependWatchReactor("*", func(clienttesting.Action) (bool, watch.Interface, error) {
+		opened <- struct{}{}
+		return true, watch.NewFake(), nil
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if err := (&Client{Metadata: metadata}).Watch(ctx, func() {}); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		<-opened
+	}
+	var stacks strings.Builder
+	if err := pprof.Lookup("goroutine").WriteTo(&stacks, 1); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(stacks.String(), "propagateCancel") {
+		t.Errorf("some goroutines only pass the end of a context on:\n%s", &stacks)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 // watch can be late but never wrong.
 func (c *Client) Watch(ctx context.Context, changed func()) error {
 	factory := metadatainformer.NewSharedInformerFactory(c.Metadata, 0)
+	var informers []cache.SharedIndexInformer
 	for _, resource := range []schema.GroupVersionResource{
 		corev1.SchemeGroupVersion.WithResource("nodes"),
 		corev1.SchemeGroupVersion.WithResource("pods"),
@@ -34,8 +35,11 @@ func (c *Client) Watch(ctx context.Context, changed func()) error {
 		if err != nil {
 			return fmt.Errorf("watch %s: %w", resource.Resource, err)
 		}
+		informers = append(informers, informer)
 	}
-	factory.Start(ctx.Done())
+	for _, informer := range informers {
+		go informer.RunWithContext(ctx) // the factory would give them a channel: each had goroutines that only wait for that
+	}
 	return nil
 }
 

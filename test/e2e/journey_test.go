@@ -52,27 +52,52 @@ func TestJourneyTwoMinors(t *testing.T) {
 	u := newUser(t)
 	u.up()
 	t.Log(u.must("local", "create", "big", "--version", v135, "--pools", "a=10,b=10", "--audit-log"))
-	c, config := u.member("big")
-	for i := range 5 {
-		startDeployment(t, c, fmt.Sprintf("app-%d", i), 20, 18)
-	}
-	awaitDeployments(t, c, 5)
-	sentinel := makeSentinel(t, c)
-	before := nodeUIDs(t, c)
-	w, err := witness.Watch(t.Context(), u.folder("big"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	probe, err := witness.StartProbe(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	begin(t, u, "big", 5, 20).travel(twoMinors, 12*time.Minute)
+}
 
+// A journey is a member's way through two minors, with those who watch it from
+// outside.
+type journey struct {
+	*user
+	t        *testing.T
+	name     string
+	member   kubernetes.Interface
+	before   []string // the nodes' UIDs
+	sentinel *corev1.ConfigMap
+	witness  *witness.Witness
+	probe    *witness.Probe
+}
+
+// begin puts deployments into a member, of which each has a budget that spares a
+// tenth of its pods, one at least, and begins to watch it.
+func begin(t *testing.T, u *user, name string, deployments int, replicas int32) journey {
+	t.Helper()
+	c, config := u.member(name)
+	for i := range deployments {
+		startDeployment(t, c, fmt.Sprintf("app-%d", i), replicas, replicas-max(1, replicas/10))
+	}
+	awaitDeployments(t, c, deployments)
+	j := journey{user: u, t: t, name: name, member: c, before: nodeUIDs(t, c), sentinel: makeSentinel(t, c)}
+	var err error
+	if j.witness, err = witness.Watch(t.Context(), u.folder(name)); err != nil {
+		t.Fatal(err)
+	}
+	if j.probe, err = witness.StartProbe(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	return j
+}
+
+// travel applies a release and its fleet, waits for the end, and judges by what
+// was seen from outside.
+func (j journey) travel(manifest string, limit time.Duration) {
+	t := j.t
+	t.Helper()
 	begun := time.Now()
-	u.mustKube(twoMinors, "apply", "-f", "-")
-	up := awaitUpgrade(t, u.hub(), "big.1", 12*time.Minute)
+	j.mustKube(manifest, "apply", "-f", "-")
+	up := awaitUpgrade(t, j.hub(), j.name+".1", limit)
 	t.Logf("v1.35 → v1.37 in %s", time.Since(begun).Round(time.Second))
-	probed, seen := probe.Stop(), w.Stop()
+	probed, seen := j.probe.Stop(), j.witness.Stop()
 
 	if up.Status.From != v135 || endedAs(up) != "Done" {
 		t.Errorf("upgrade: from %s, ended %s, want from %s, ended Done", up.Status.From, endedAs(up), v135)
@@ -81,10 +106,12 @@ func TestJourneyTwoMinors(t *testing.T) {
 		t.Errorf("versions that /version told (-want +got):\n%s", diff)
 	}
 	t.Logf("the API was away %v; %d events, evictions accepted %d, refused %d", probed.Outages, seen.Events, up.Status.Evictions.Accepted, up.Status.Evictions.Refused)
-	judge(t, seen, before, v137)
-	if kept := getSentinel(t, c); kept.UID != sentinel.UID || kept.Data["made"] != "before" {
-		t.Errorf("sentinel = %s %v, want %s with its data", kept.UID, kept.Data, sentinel.UID)
+	judge(t, seen, j.before, v137)
+	if kept := getSentinel(t, j.member); kept.UID != j.sentinel.UID || kept.Data["made"] != "before" {
+		t.Errorf("sentinel = %s %v, want %s with its data", kept.UID, kept.Data, j.sentinel.UID)
 	}
+	nothingCordoned(t, j.member)
+	startedOnce(t, j.folder(j.name))
 }
 
 // judge compares what was seen from outside with what must hold of every roll:

@@ -58,13 +58,7 @@ type user struct {
 
 func newUser(tb testing.TB) *user {
 	tb.Helper()
-	binary, err := filepath.Abs(refitBinary)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if _, err := os.Stat(binary); err != nil {
-		tb.Fatalf("%v; build it with: make build", err)
-	}
+	u := newUserAlone(tb)
 	store, err := kube.UserStore(os.Stderr)
 	if err != nil {
 		tb.Fatal(err)
@@ -73,7 +67,21 @@ func newUser(tb testing.TB) *user {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	u := &user{t: tb, dataDir: tb.TempDir(), home: tb.TempDir(), binary: binary, kubectl: filepath.Join(folder, "kubectl")}
+	u.kubectl = filepath.Join(folder, "kubectl")
+	return u
+}
+
+// newUserAlone is a user without kubectl, and so without Kubernetes' binaries.
+func newUserAlone(tb testing.TB) *user {
+	tb.Helper()
+	binary, err := filepath.Abs(refitBinary)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if _, err := os.Stat(binary); err != nil {
+		tb.Fatalf("%v; build it with: make build", err)
+	}
+	u := &user{t: tb, dataDir: tb.TempDir(), home: tb.TempDir(), binary: binary}
 	tb.Cleanup(func() {
 		if tb.Failed() {
 			u.keepLogs()
@@ -197,6 +205,7 @@ func (u *user) hub() client.Client {
 	if err != nil {
 		u.t.Fatal(err)
 	}
+	config.QPS, config.Burst = 100, 200
 	c, err := client.New(config, client.Options{Scheme: scheme})
 	if err != nil {
 		u.t.Fatal(err)
@@ -245,8 +254,8 @@ func (u *user) keepLogs() {
 // eventually waits until a question is answered yes; last is what it answered
 // last. It fails the test at the limit, which is generous: what is measured is
 // printed, not asserted.
-func eventually(t *testing.T, limit time.Duration, what string, ask func() (done bool, last string)) time.Duration {
-	t.Helper()
+func eventually(tb testing.TB, limit time.Duration, what string, ask func() (done bool, last string)) time.Duration {
+	tb.Helper()
 	begun, last := time.Now(), ""
 	for time.Since(begun) < limit {
 		done, answer := ask()
@@ -255,11 +264,11 @@ func eventually(t *testing.T, limit time.Duration, what string, ask func() (done
 		}
 		last = answer
 		select {
-		case <-t.Context().Done():
-			t.Fatalf("%s: the test ended", what)
+		case <-tb.Context().Done():
+			tb.Fatalf("%s: the test ended", what)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-	t.Fatalf("%s: not within %s; last: %s", what, limit, last)
+	tb.Fatalf("%s: not within %s; last: %s", what, limit, last)
 	return 0
 }
