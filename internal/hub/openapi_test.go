@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"maps"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -11,11 +12,7 @@ import (
 type documents map[string]openapi.GroupVersion
 
 func (d documents) Paths() (map[string]openapi.GroupVersion, error) {
-	now := map[string]openapi.GroupVersion{}
-	for path, document := range d {
-		now[path] = document
-	}
-	return now, nil
+	return maps.Clone(d), nil
 }
 
 type document string

@@ -3,6 +3,7 @@ package sim_test
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,15 +19,14 @@ import (
 
 // strategy is a way of upgrading one member, on one kind of cloud.
 type strategy struct {
-	name    string
-	mode    fake.Mode
-	from    string
-	suffix  string
-	offered []string
-	pools   []fake.PoolShape
-	nodes   v1.NodePolicy
-	surge   int
-	lack    int
+	name   string
+	mode   fake.Mode
+	from   string
+	suffix string
+	pools  []fake.PoolShape
+	nodes  v1.NodePolicy
+	surge  int
+	lack   int
 }
 
 // quick is a cloud where nothing takes long: what is tried is the order of
@@ -109,9 +109,11 @@ func version(t *testing.T, text string) fleet.Version {
 // delivered three times, or what it changed shows late. The end is the same, each
 // effect is there once, and nothing is left behind.
 func TestCrashMatrix(t *testing.T) {
-	total := 0
+	var total atomic.Int64
+	t.Cleanup(func() { t.Logf("%d cases", total.Load()) })
 	for _, s := range strategies() {
 		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
 			w, hub := s.world(t)
 			want := s.run(t, w, hub)
 			if len(want.Left) > 0 || want.Version != version(t, "v1.37.2"+s.suffix).String() || len(w.Broken()) > 0 {
@@ -120,14 +122,13 @@ func TestCrashMatrix(t *testing.T) {
 			boundaries := len(w.Crossings())
 			for _, mode := range sim.Modes() {
 				for n := 1; n <= boundaries; n++ {
-					total++
+					total.Add(1)
 					s.crash(t, n, mode, want)
 				}
 			}
 			t.Logf("%s: %d boundaries × %d modes = %d cases, %d looks undisturbed", s.name, boundaries, len(sim.Modes()), boundaries*len(sim.Modes()), w.Looks())
 		})
 	}
-	t.Logf("%d cases", total)
 }
 
 func (s strategy) crash(t *testing.T, n int, mode sim.Mode, want sim.Effects) {

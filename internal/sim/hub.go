@@ -115,9 +115,10 @@ func (h *Hub) look(ctx context.Context, k key) (result ctrl.Result, err error) {
 		return h.fleets.Reconcile(ctx)
 	case upgrades:
 		return h.upgrades.Reconcile(ctx, name)
-	default:
+	case members:
 		return h.members.Reconcile(ctx, name)
 	}
+	return none()
 }
 
 // apiServer does to objects what an API server does beside storing them, and

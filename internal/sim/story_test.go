@@ -16,9 +16,6 @@ import (
 
 var update = flag.Bool("update", false, "write the stories' timelines anew")
 
-// orders is in how many other orders each story is told.
-const orders = 10
-
 // TestStories tells each story as its timeline says, and then in many random
 // orders of what is due at once, each look more or less late: the end is the same,
 // and nothing happens on the way that must never happen.

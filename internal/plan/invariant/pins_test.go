@@ -81,7 +81,8 @@ func TestPins(t *testing.T) {
 		{"or not yet", ask, []fleet.Pin{old}, nil},
 		{"one vanishes", ask, []fleet.Pin{asked}, []string{"fleet main would give up the pin v1.36.6 of local"}},
 		{
-			"one changes", ask, []fleet.Pin{pinOf("local", "v1.36.5", "eu-0")},
+			"one changes", ask,
+			[]fleet.Pin{pinOf("local", "v1.36.5", "eu-0")},
 			[]string{"fleet main would give up the pin v1.36.6 of local", "fleet main would pin v1.36.5 of local, which nobody needs"},
 		},
 		{"two of a minor", ask, []fleet.Pin{old, asked, asked}, []string{"fleet main would pin two versions for local 1.37"}},

@@ -36,6 +36,8 @@ func claimed(in Input, step Step) Step {
 		step.Outcome, step.Recheck = Going, in.Now.Add(pollClaimed)
 		step.Name = cmp.Or(step.Name, Settle)
 		return step
+	case mayHold(in, step):
+		return stand(in, step, unreachable(in.Cluster.ControlPlane))
 	case step.Outcome != Going:
 		return step // there is nothing to change, whoever is at work
 	case elsewhere(in):
@@ -51,6 +53,14 @@ func claimed(in Input, step Step) Step {
 		return renew(in, step)
 	}
 	return step
+}
+
+// mayHold tells whether an upgrade that is to end early may leave its claim behind,
+// since the member does not tell. One that failed ends all the same: others must
+// know, and its claim expires.
+func mayHold(in Input, step Step) bool {
+	early := step.Outcome == Superseded || step.Outcome == Aborted
+	return early && !in.Cluster.Claim.Seen && slices.ContainsFunc(in.Memory.Records, func(r Record) bool { return r.Step.changes() })
 }
 
 // stand keeps a step where it is: nothing is done, nothing ends, and that

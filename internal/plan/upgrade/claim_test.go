@@ -116,6 +116,30 @@ func TestClaimEnds(t *testing.T) {
 	}
 }
 
+// Who ends an upgrade early leaves no claim behind because the member is silent;
+// one that failed ends, for others must know.
+func TestClaimIsNotLeftBehind(t *testing.T) {
+	for name, s := range map[string]situation{
+		"Superseded": {superseded: true},
+		"Aborted":    {aborted: true},
+		"Failed":     {refused: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.from, s.memory, s.controlPlane = "v1.36.3", "v1.37.2 ControlPlane 9m 5m", "v1.37.2"
+			s.silent, s.claim = "connection refused", "unseen"
+			step := upgrade.Next(s.input())
+			waits := step.Outcome == upgrade.Going && step.Why.Code == fleet.Unreachable && step.Recheck.After(now)
+			if ends := string(step.Outcome) == name; waits == (name == "Failed") || ends != (name == "Failed") {
+				t.Errorf("outcome %q, waits for %+v", step.Outcome, step.Why)
+			}
+			s.silent, s.claim = "", "nobody"
+			if step := upgrade.Next(s.input()); string(step.Outcome) != name {
+				t.Errorf("seen to be free it ends %q", step.Outcome)
+			}
+		})
+	}
+}
+
 // What is about to be done, and then is not, is not remembered as begun.
 func TestClaimRemembersNothing(t *testing.T) {
 	for _, claim := range []string{"nobody", "unseen", "uid-of-other theirs 1s"} {

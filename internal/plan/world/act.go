@@ -24,6 +24,9 @@ const (
 
 // Do is an action arriving.
 func (c *Cluster) Do(action plan.Action) Answer {
+	if answer := c.answered(action); answer != "" {
+		return answer
+	}
 	switch a := action.(type) {
 	case plan.UpgradeControlPlane:
 		return c.upgrade(a)
@@ -208,6 +211,10 @@ func (c *Cluster) evict(a plan.Evict) Answer {
 	p := c.pods[i]
 	if p.workload.Owner != fleet.OwnedByController {
 		c.breaks("pod %s of owner %s is evicted", p.name, p.workload.Owner)
+	}
+	if p.workload.Floor >= 0 && c.doubled {
+		c.counts.Refused++
+		return Refused
 	}
 	if p.workload.Floor >= 0 {
 		budget := c.budget(p.workload)

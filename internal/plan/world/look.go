@@ -112,6 +112,11 @@ func (c *Cluster) picture() picture {
 			p.nodes = append(p.nodes, c.node(m))
 		}
 	}
+	if c.stray {
+		older := c.version
+		older.Patch, older.Suffix = 0, ""
+		p.nodes = append(p.nodes, fleet.Node{Name: "stray", UID: "uid-stray", ResourceVersion: "1", Version: older, Ready: true, ReadySince: c.now})
+	}
 	for _, w := range c.shape.Workloads {
 		if w.Floor >= 0 {
 			p.budgets = append(p.budgets, c.budget(w))
@@ -139,6 +144,9 @@ func (c *Cluster) node(m *machine) fleet.Node {
 		}
 		if p.workload.Floor >= 0 {
 			seen.Budgets = []string{"default/" + p.workload.Name}
+			if c.doubled {
+				seen.Budgets = append(seen.Budgets, seen.Budgets[0]+"-twin")
+			}
 		}
 		node.Pods = append(node.Pods, seen)
 	}

@@ -2,8 +2,10 @@ package world
 
 import (
 	"slices"
+	"time"
 
 	"refit.dev/refit/internal/fleet"
+	"refit.dev/refit/internal/plan"
 )
 
 // What follows is done by others than the planner: people, other programs, and
@@ -92,14 +94,96 @@ func (c *Cluster) MoveBack(version fleet.Version) {
 	c.present = c.picture()
 }
 
-// GrabbedBy is the cordon of another upgrade on the n-th machine; nobody's where
-// it is given back.
+// GrabbedBy is the cordon of another upgrade on the n-th machine.
 func (c *Cluster) GrabbedBy(upgrade string, n int) {
 	if len(c.machines) == 0 {
 		return
 	}
 	m := c.machines[n%len(c.machines)]
-	m.cordoned, m.cordonedBy, m.cordonedAt = upgrade != "", upgrade, c.now
-	m.revision++
+	if m.cordonedBy == "" {
+		m.wasCordoned, m.cordoned, m.cordonedBy, m.cordonedAt = m.cordoned, true, upgrade, c.now
+		m.revision++
+		c.present = c.picture()
+	}
+}
+
+// GivenBackBy gives back what an upgrade has cordoned.
+func (c *Cluster) GivenBackBy(upgrade string) {
+	for _, m := range c.machines {
+		if m.cordonedBy == upgrade {
+			m.cordoned, m.cordonedBy, m.cordonedAt = m.wasCordoned, "", time.Time{}
+			m.revision++
+		}
+	}
+	c.present = c.picture()
+}
+
+// Squeeze makes every budget demand all of its pods, and Relax gives one up.
+func (c *Cluster) Squeeze() { c.demand(func(w Workload) int { return w.Replicas }) }
+
+// Relax lets every budget do without one pod.
+func (c *Cluster) Relax() {
+	c.demand(func(w Workload) int { return max(0, min(w.Floor, w.Replicas-1)) })
+}
+
+func (c *Cluster) demand(floor func(Workload) int) {
+	c.shape.Workloads = slices.Clone(c.shape.Workloads)
+	floors := map[string]int{}
+	for i, w := range c.shape.Workloads {
+		if w.Floor >= 0 {
+			c.shape.Workloads[i].Floor = floor(w)
+		}
+		floors[w.Name] = c.shape.Workloads[i].Floor
+	}
+	for _, p := range c.pods {
+		p.workload.Floor = floors[p.workload.Name]
+	}
+	clear(c.kept) // what it demands now was not demanded before
+	c.present = c.picture()
+}
+
+// Stray is a node that no provider answers for; an older one than anybody wants.
+func (c *Cluster) Stray(there bool) {
+	c.stray = there
+	c.present = c.picture()
+}
+
+// AnswerNext lets the next action that can be answered so be answered so, and come
+// to nothing: an eviction with Refused, a cordon with Outdated, a call of the
+// provider with Waiting or Stopped, any with Unanswered.
+func (c *Cluster) AnswerNext(answer Answer) { c.answerNext = answer }
+
+// answered is the answer that was put up for an action; empty where none was.
+func (c *Cluster) answered(action plan.Action) Answer {
+	var fits []Answer
+	switch action.(type) {
+	case plan.UpgradeControlPlane, plan.SetPoolTemplate, plan.AddNode, plan.RemoveNode:
+		fits = []Answer{Unanswered, Waiting, Stopped}
+	case plan.Evict:
+		fits = []Answer{Unanswered, Refused}
+	case plan.Cordon:
+		fits = []Answer{Unanswered, Outdated}
+	default:
+		fits = []Answer{Unanswered}
+	}
+	next := c.answerNext
+	if !slices.Contains(fits, next) {
+		return ""
+	}
+	c.answerNext = ""
+	return next
+}
+
+// Orphan runs a pod that nobody would make anew; DeletePods ends it.
+func (c *Cluster) Orphan(name string) {
+	w := Workload{Name: name, Replicas: 1, Floor: -1, Owner: fleet.OwnedByNobody}
+	c.shape.Workloads = append(slices.Clone(c.shape.Workloads), w)
+	c.start(w, 1)
+}
+
+// Double lets every budget have a twin, which no eviction gets past, or takes the
+// twins away.
+func (c *Cluster) Double(doubled bool) {
+	c.doubled = doubled
 	c.present = c.picture()
 }

@@ -85,6 +85,10 @@ type Cluster struct {
 	ended     []fleet.Operation
 	silentTo  time.Time
 	failNext  bool
+	// answerNext is how the next action is answered, doubled that budgets have
+	// twins, and stray that there is a node of no machine; see others.go.
+	answerNext     Answer
+	doubled, stray bool
 	// kept are the workloads that had as many healthy pods as their budgets
 	// demand; troubled is set where others than the planner take that away.
 	kept     map[string]bool

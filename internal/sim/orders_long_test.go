@@ -1,0 +1,6 @@
+//go:build long
+
+package sim_test
+
+// orders is in how many other orders each story is told, where there is time.
+const orders = 40
