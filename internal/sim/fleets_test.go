@@ -86,7 +86,7 @@ const hubUID = "uid-of-main"
 
 func newFleetRun(t *testing.T, seed uint64, covered *coverage) *fleetRun {
 	r := &fleetRun{
-		t: t, seed: seed, draw: rand.New(rand.NewPCG(seed, 1)), covered: covered, faulty: seed%3 > 0, //nolint:gosec // to be repeatable is the point
+		t: t, seed: seed, draw: rand.New(rand.NewPCG(seed, 1)), covered: covered, faulty: seed%3 > 0,
 		hub: hold.Input{Hub: hubUID}, longAgo: map[string]bool{},
 	}
 	r.makeClusters()
