@@ -8,8 +8,9 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	v1 "refit.dev/refit/api/v1alpha1"
 	"refit.dev/refit/internal/cli"
+	"refit.dev/refit/internal/observe"
+	"refit.dev/refit/internal/plan/hold"
 	"refit.dev/refit/internal/provider/local"
 )
 
@@ -21,16 +22,18 @@ type registry struct {
 	// alone tells that no other machine's members are on this hub: the embedded
 	// one is in the same data directory as they are.
 	alone bool
+	// uid is the hub's own.
+	uid   string
 	known map[string]bool
 }
 
-func newRegistry(config *rest.Config, options cli.UpOptions, members local.Members) (*registry, error) {
+func newRegistry(config *rest.Config, options cli.UpOptions, uid string, members local.Members) (*registry, error) {
 	c, err := newClient(config)
 	if err != nil {
 		return nil, err
 	}
 	return &registry{
-		client: c, namespace: options.Namespace, members: members, alone: options.Kubeconfig == "", known: map[string]bool{},
+		client: c, namespace: options.Namespace, members: members, alone: options.Kubeconfig == "", uid: uid, known: map[string]bool{},
 	}, nil
 }
 
@@ -65,9 +68,14 @@ func (r *registry) add(ctx context.Context) error {
 }
 
 // forget deletes the MemberClusters of local members that were deleted. A folder
-// of members that is missing, say because it is not mounted, deletes nobody.
+// of members that is missing, say because it is not mounted, deletes nobody; nor
+// does a hub that only watches, since its members are where it was backed up.
 func (r *registry) forget(ctx context.Context) error {
-	if !r.members.Known() {
+	hub, err := observe.ReadHub(ctx, r.client, r.namespace)
+	if err != nil {
+		return err
+	}
+	if !r.members.Known() || !hold.Why(observe.Hold(r.uid, hub.Upgrades, hub.Approvals)).IsZero() {
 		return nil
 	}
 	names, err := r.members.Names()
@@ -78,17 +86,13 @@ func (r *registry) forget(ctx context.Context) error {
 	for _, name := range names {
 		exists[name] = true
 	}
-	var all v1.MemberClusterList
-	if err := r.client.List(ctx, &all, client.InNamespace(r.namespace)); err != nil {
-		return fmt.Errorf("list members: %w", err)
-	}
-	for i := range all.Items {
-		provider := all.Items[i].Spec.Provider.Local
+	for i := range hub.Members {
+		provider := hub.Members[i].Spec.Provider.Local
 		if provider == nil || exists[provider.Name] {
 			continue
 		}
-		if err := client.IgnoreNotFound(r.client.Delete(ctx, &all.Items[i])); err != nil {
-			return fmt.Errorf("forget member %s, which was deleted: %w", all.Items[i].Name, err)
+		if err := client.IgnoreNotFound(r.client.Delete(ctx, &hub.Members[i])); err != nil {
+			return fmt.Errorf("forget member %s, which was deleted: %w", hub.Members[i].Name, err)
 		}
 	}
 	return nil

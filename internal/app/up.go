@@ -81,7 +81,7 @@ func up(ctx context.Context, options cli.UpOptions, ready func(*rest.Config)) (e
 		return err
 	}
 	members = cli.Logging(members, options.LogLevel)
-	registry, err := newRegistry(target.config, options, members)
+	registry, err := newRegistry(target.config, options, uid, members)
 	if err != nil {
 		return err
 	}

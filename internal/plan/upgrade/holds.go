@@ -72,7 +72,7 @@ func endEarly(in Input, outcome Outcome, why fleet.Reason) Step {
 		why.Message += "; " + unsettled
 		return Step{Name: ControlPlane, Why: why, Memory: in.Memory, Recheck: in.Now.Add(pollRunning)}
 	}
-	for _, record := range in.Memory.lately(Nodes, in.Now) {
+	for _, record := range in.Memory.lately(Nodes, in.Now, 2*showsWithin) { // so that the last look is one as well
 		p := pass{to: record.Hop}
 		step, done := windDown(in, p)
 		if done {
@@ -90,7 +90,7 @@ func endEarly(in Input, outcome Outcome, why fleet.Reason) Step {
 		}
 		return step
 	}
-	if left := in.Memory.lately(Nodes, in.Now); len(left) > 0 {
+	if left := in.Memory.lately(Nodes, in.Now, showsWithin); len(left) > 0 {
 		last := left[len(left)-1]
 		return Step{Name: Nodes, Hop: last.Hop, Why: why, Memory: in.Memory, Recheck: last.Finished.Add(showsWithin)}
 	}

@@ -67,11 +67,11 @@ func (m Memory) open(name StepName) []Record {
 	return list
 }
 
-// lately are the records of a step that was not left, or just now.
-func (m Memory) lately(name StepName, now time.Time) []Record {
+// lately are the records of a step that was not left, or not for so long.
+func (m Memory) lately(name StepName, now time.Time, within time.Duration) []Record {
 	var list []Record
 	for _, r := range m.Records {
-		if r.Step == name && !r.Entered.IsZero() && (r.Finished.IsZero() || now.Sub(r.Finished) < showsWithin) {
+		if r.Step == name && !r.Entered.IsZero() && (r.Finished.IsZero() || now.Sub(r.Finished) < within) {
 			list = append(list, r)
 		}
 	}

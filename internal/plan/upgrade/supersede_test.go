@@ -115,8 +115,16 @@ func TestSuperseded(t *testing.T) {
 				again in 2s`,
 		},
 		{
-			name:      "a cordon that shows long after is taken back",
+			name:      "the last look, after half a minute, is one as well",
 			situation: at(situation{memory: "v1.37.2 Nodes 2m 30s", controlPlane: "v1.37.2", nodes: "v1.36.3 v1.36.3~"}),
+			want: `Nodes v1.37.2
+				add node to pool a for i-a
+				NodeReplacing: replacing nodes of pool a: 1 of 2 left
+				again in 2s`,
+		},
+		{
+			name:      "a cordon that shows long after is taken back",
+			situation: at(situation{memory: "v1.37.2 Nodes 2m 1m", controlPlane: "v1.37.2", nodes: "v1.36.3 v1.36.3~"}),
 			want: `Nodes unknown
 				restore node b
 				FleetMovedOn: fleet main wants release 2026.12 now
