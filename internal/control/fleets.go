@@ -163,7 +163,7 @@ func (f *Fleets) recordFleet(ctx context.Context, seen *v1.Fleet, hub observe.Hu
 	for i := range status.Waves {
 		status.Waves[i].Why = clip(status.Waves[i].Why, waveRoom)
 	}
-	setFleetConditions(fleet, decision.Fleets[i], f.Clock.Now())
+	setFleetConditions(fleet, decision.Fleets[i], decision.Waiting, f.Clock.Now())
 	if equality.Semantic.DeepEqual(seen.Status, *status) {
 		return nil
 	}
@@ -210,8 +210,8 @@ func count(names []string) int32 { return int32(len(names)) }
 // setFleetConditions sums the fleet up: Ready when all members are at the
 // release, Stalled when only a person can get it going again. A frozen fleet is
 // as people want it: it progresses as far as upgrades are under way.
-func setFleetConditions(f *v1.Fleet, state rollout.FleetState, now time.Time) {
-	members, stuckWave := f.Status.Members, forPeople(state)
+func setFleetConditions(f *v1.Fleet, state rollout.FleetState, waiting map[string]fleet.Reason, now time.Time) {
+	members, stuckWave := f.Status.Members, cmp.Or(onlyStuck(state, waiting), forPeople(state))
 	ready, progressing, stalled := metav1.ConditionFalse, metav1.ConditionFalse, metav1.ConditionFalse
 	code, message := fleet.InFlight, fmt.Sprintf("%d of %d members at %s, %d in flight, %d waiting",
 		members.Done, members.Total, f.Spec.Release, members.Running, members.Waiting)
@@ -248,6 +248,23 @@ func setFleetConditions(f *v1.Fleet, state rollout.FleetState, now time.Time) {
 			ObservedGeneration: f.Generation, LastTransitionTime: metav1.NewTime(now),
 		})
 	}
+}
+
+// onlyStuck is why none of the members that wait goes on by itself, but for those
+// who wait for them; zero where one does.
+func onlyStuck(state rollout.FleetState, waiting map[string]fleet.Reason) fleet.Reason {
+	var first fleet.Reason
+	for _, wave := range state.Waves {
+		for _, name := range wave.Waiting {
+			switch why := waiting[name]; {
+			case slices.Contains([]fleet.Code{fleet.Overlap, fleet.Duplicate, fleet.Contested, fleet.Behind}, why.Code):
+				first = cmp.Or(first, why)
+			case why.Code != fleet.WaveClosed:
+				return fleet.Reason{}
+			}
+		}
+	}
+	return first
 }
 
 // forPeople is why a fleet does not go on by itself, where a wave waits for what

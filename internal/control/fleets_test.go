@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -396,5 +397,21 @@ func TestFleetsOverlap(t *testing.T) {
 	l.decide()
 	if diff := cmp.Diff([]string{"eu-2.1"}, l.started()); diff != "" {
 		t.Errorf("upgrades (-want +got):\n%s", diff)
+	}
+	checkSum(t, l, "other", "stalled: Overlap")
+	checkSum(t, l, "main", "progressing: InFlight")
+}
+
+// checkSum checks what the conditions of a fleet sum up to.
+func checkSum(t *testing.T, l *loops, fleet, want string) {
+	t.Helper()
+	got := ""
+	for _, c := range l.fleet(fleet).Status.Conditions {
+		if c.Status == metav1.ConditionTrue {
+			got += strings.ToLower(c.Type) + ": " + c.Reason
+		}
+	}
+	if got != want {
+		t.Errorf("fleet %s is %q, want %q", fleet, got, want)
 	}
 }

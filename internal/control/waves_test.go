@@ -178,9 +178,17 @@ func TestFleetsReportDrift(t *testing.T) {
 	l.see("eu-1")
 	l.decide()
 	checkStarted(t, l, "eu-1.1")
-	edit(l, "main", &v1.Fleet{}, func(f *v1.Fleet) { f.Spec.Drift = v1.DriftCorrect })
+	checkSum(t, l, "main", "stalled: Behind")
+	l.addMembers("v1.36.4", "eu-2")
+	l.see("eu-2")
 	l.decide()
-	checkStarted(t, l, "eu-1.1", "eu-1.2")
+	checkStarted(t, l, "eu-1.1", "eu-2.1")
+	checkSum(t, l, "main", "progressing: InFlight")
+	edit(l, "main", &v1.Fleet{}, func(f *v1.Fleet) {
+		f.Spec.Drift, f.Spec.Waves[0].MaxConcurrent = v1.DriftCorrect, intstr.FromInt32(2)
+	})
+	l.decide()
+	checkStarted(t, l, "eu-1.1", "eu-1.2", "eu-2.1")
 }
 
 // TestFleetsPassEmptyWaves only where they are allowed to be empty.
