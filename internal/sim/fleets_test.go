@@ -19,9 +19,6 @@ import (
 	"refit.dev/refit/internal/plan/world"
 )
 
-// seededFleets is how many made-up fleets are rolled.
-const seededFleets = 2000
-
 // TestSeededFleets rolls made-up fleets of made-up clusters by the planners
 // themselves, each decision judged by package invariant and what is done by the
 // clusters. In a third of them nothing goes wrong; the others have troubles, and

@@ -49,6 +49,8 @@ func troubles() []trouble {
 		{"a provider refuses for good, again", func(r *fleetRun) { r.any().AnswerNext(world.Stopped) }},
 		{"a node changes at the last moment", func(r *fleetRun) { r.any().AnswerNext(world.Outdated) }},
 		{"a node that no provider answers for", func(r *fleetRun) { r.any().Stray(true) }},
+		{"a node changes at the last moment, again", func(r *fleetRun) { r.any().AnswerNext(world.Outdated) }},
+		{"an eviction is refused, again", func(r *fleetRun) { r.any().AnswerNext(world.Refused) }},
 		{"an eviction is refused", func(r *fleetRun) { r.any().AnswerNext(world.Refused) }},
 		{"a pod that nobody would make anew", func(r *fleetRun) { r.any().Orphan("orphan") }},
 		{"budgets with twins", func(r *fleetRun) { r.any().Double(true) }},

@@ -72,29 +72,34 @@ func endEarly(in Input, outcome Outcome, why fleet.Reason) Step {
 		why.Message += "; " + unsettled
 		return Step{Name: ControlPlane, Why: why, Memory: in.Memory, Recheck: in.Now.Add(pollRunning)}
 	}
-	for _, record := range in.Memory.lately(Nodes, in.Now, 2*showsWithin) { // so that the last look is one as well
+	// Twice as long, so that the last look is one as well.
+	if record, lately := in.Memory.lately(Nodes, in.Now, 2*showsWithin); lately {
 		p := pass{to: record.Hop}
 		step, done := windDown(in, p)
-		if done {
-			in.Memory = in.Memory.leave(p, Nodes, in.Now)
-			continue
+		if !done {
+			return bringToEnd(in, p, step, outcome, why)
 		}
-		step.Name, step.Hop = Nodes, record.Hop
-		step.Memory = in.Memory.enter(p, Nodes, in.Now, step)
-		if ours := giveBack(in); outcome == Aborted && hopeless(in, step.Why) && len(ours) > 0 {
-			// It is left since when nothing moved any more: what was given back is not
-			// taken in hand once more.
-			step.Actions, step.Recheck, step.Memory = ours, in.Now.Add(pollRunning), in.Memory.leave(p, Nodes, step.Why.Since)
-			step.Why = why
-			step.Why.Message += fmt.Sprintf("; giving back %d node(s) in hand, for their pods cannot move", len(ours))
-		}
-		return step
+		in.Memory = in.Memory.leave(p, Nodes, in.Now)
 	}
-	if left := in.Memory.lately(Nodes, in.Now, showsWithin); len(left) > 0 {
-		last := left[len(left)-1]
+	if last, lately := in.Memory.lately(Nodes, in.Now, showsWithin); lately {
 		return Step{Name: Nodes, Hop: last.Hop, Why: why, Memory: in.Memory, Recheck: last.Finished.Add(showsWithin)}
 	}
 	return Step{Outcome: outcome, Why: why, Memory: in.Memory}
+}
+
+// bringToEnd goes on with the nodes in hand. Who aborts an upgrade gets them back
+// where their pods cannot move.
+func bringToEnd(in Input, p pass, step Step, outcome Outcome, why fleet.Reason) Step {
+	step.Name, step.Hop = Nodes, p.to
+	step.Memory = in.Memory.enter(p, Nodes, in.Now, step)
+	if ours := giveBack(in); outcome == Aborted && hopeless(in, step.Why) && len(ours) > 0 {
+		// It is left since when nothing moved any more: what was given back is not
+		// taken in hand once more.
+		step.Actions, step.Recheck, step.Memory = ours, in.Now.Add(pollRunning), in.Memory.leave(p, Nodes, step.Why.Since)
+		step.Why = why
+		step.Why.Message += fmt.Sprintf("; giving back %d node(s) in hand, for their pods cannot move", len(ours))
+	}
+	return step
 }
 
 // showsWithin is how late a provider may be to show a node that it was asked for:

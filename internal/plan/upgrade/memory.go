@@ -67,15 +67,15 @@ func (m Memory) open(name StepName) []Record {
 	return list
 }
 
-// lately are the records of a step that was not left, or not for so long.
-func (m Memory) lately(name StepName, now time.Time, within time.Duration) []Record {
-	var list []Record
-	for _, r := range m.Records {
-		if r.Step == name && !r.Entered.IsZero() && (r.Finished.IsZero() || now.Sub(r.Finished) < within) {
-			list = append(list, r)
+// lately is a step's record of the newest pass that has one; true where it was not
+// left, or not for so long.
+func (m Memory) lately(name StepName, now time.Time, within time.Duration) (Record, bool) {
+	for _, r := range slices.Backward(m.Records) {
+		if r.Step == name && !r.Entered.IsZero() {
+			return r, r.Finished.IsZero() || now.Sub(r.Finished) < within
 		}
 	}
-	return list
+	return Record{}, false
 }
 
 // record finds what is remembered of a step.

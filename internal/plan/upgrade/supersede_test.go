@@ -115,6 +115,14 @@ func TestSuperseded(t *testing.T) {
 				again in 2s`,
 		},
 		{
+			name:      "right after the nodes of the pass before: those of this one are in hand",
+			situation: at(situation{memory: "v1.36.3 Nodes 2m 20s\n v1.37.2 Nodes 10s", controlPlane: "v1.37.2", nodes: "v1.36.3 v1.36.3~", template: "v1.37.2"}),
+			want: `Nodes v1.37.2
+				add node to pool a for i-a
+				NodeReplacing: replacing nodes of pool a: 1 of 2 left
+				again in 2s`,
+		},
+		{
 			name:      "the last look, after half a minute, is one as well",
 			situation: at(situation{memory: "v1.37.2 Nodes 2m 30s", controlPlane: "v1.37.2", nodes: "v1.36.3 v1.36.3~"}),
 			want: `Nodes v1.37.2
