@@ -94,7 +94,7 @@ type question struct {
 
 	name   string
 	stands standing
-	member Member
+	member *Member
 	last   Upgrade
 }
 
@@ -130,7 +130,7 @@ func (s standing) conditions() []condition {
 
 // about turns to the next member of the wave.
 func (q *question) about(p *planner, name string, stands standing) {
-	q.name, q.stands, q.member = name, stands, p.members[name]
+	q.name, q.stands, q.member = name, stands, p.member(name)
 	q.last, _ = p.last(name)
 }
 

@@ -9,6 +9,7 @@ package rollout
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -202,12 +203,13 @@ type planner struct {
 	now      time.Time
 	skew     time.Duration
 	fleets   []Fleet
-	members  map[string]Member
+	members  map[string]*Member
 	upgrades map[string][]Upgrade // by member, oldest first
 	running  []Upgrade
 	asks     []Ask
 	selected map[string][]string // waves that select a member, in words
 	clusters map[string][]string // members by the identity of their cluster
+	seats    map[string]uint32   // IDs of members in a roster, by name
 	verbs    verbs
 	decision Decision
 	about    string // the member all conditions of which are listed; none where empty
@@ -220,15 +222,17 @@ func newPlanner(in Input) *planner {
 		now:      in.Now,
 		skew:     in.Skew,
 		fleets:   slices.SortedFunc(slices.Values(in.Fleets), func(a, b Fleet) int { return strings.Compare(a.Name, b.Name) }),
-		members:  make(map[string]Member, len(in.Members)),
+		members:  make(map[string]*Member, len(in.Members)),
+		seats:    make(map[string]uint32, len(in.Members)),
 		asks:     in.Asks,
 		selected: map[string][]string{},
 		clusters: map[string][]string{},
 		verbs:    verbs,
 		decision: Decision{Waiting: make(map[string]fleet.Reason, len(in.Members)), Recheck: verbs.changes},
 	}
-	for _, m := range in.Members {
-		p.members[m.Name] = m
+	for i := range in.Members {
+		m := &in.Members[i]
+		p.members[m.Name], p.seats[m.Name] = m, SeatOf(*m)
 		if m.Cluster != "" {
 			p.clusters[m.Cluster] = append(p.clusters[m.Cluster], m.Name)
 		}
@@ -255,27 +259,40 @@ func newPlanner(in Input) *planner {
 	return p
 }
 
-// byMember sorts upgrades by member, and those of one by their number. It counts
-// first, for there are many, and they share one array.
+// byMember sorts upgrades by member, and those of one by their number. There are
+// many, and mostly they come so: what is in order is not copied.
 func byMember(upgrades []Upgrade) map[string][]Upgrade {
-	counts := map[string]int{}
-	for _, u := range upgrades {
-		counts[u.Member]++
-	}
-	room := make([]Upgrade, len(upgrades))
-	lists := make(map[string][]Upgrade, len(counts))
-	for _, u := range upgrades {
-		list, begun := lists[u.Member]
-		if !begun {
-			n := counts[u.Member]
-			list, room = room[:0:n], room[n:]
+	lists := map[string][]Upgrade{}
+	for run := range runs(upgrades) {
+		name := run[0].Member
+		if list, begun := lists[name]; begun {
+			run = slices.Concat(list, run)
 		}
-		lists[u.Member] = append(list, u)
+		lists[name] = slices.Clip(run)
 	}
-	for _, list := range lists {
-		slices.SortFunc(list, func(a, b Upgrade) int { return cmp.Compare(a.N, b.N) })
+	byNumber := func(a, b Upgrade) int { return cmp.Compare(a.N, b.N) }
+	for name, list := range lists {
+		if !slices.IsSortedFunc(list, byNumber) {
+			lists[name] = slices.SortedFunc(slices.Values(list), byNumber)
+		}
 	}
 	return lists
+}
+
+// runs are the stretches of a list that are of one member.
+func runs(upgrades []Upgrade) iter.Seq[[]Upgrade] {
+	return func(yield func([]Upgrade) bool) {
+		for len(upgrades) > 0 {
+			n := 1
+			for n < len(upgrades) && upgrades[n].Member == upgrades[0].Member {
+				n++
+			}
+			if !yield(upgrades[:n]) {
+				return
+			}
+			upgrades = upgrades[n:]
+		}
+	}
 }
 
 func (p *planner) fleet(f Fleet) {
@@ -347,6 +364,14 @@ func (p *planner) recheck(at time.Time) {
 	}
 }
 
+// member is one by name; one that nothing is known of where there is none.
+func (p *planner) member(name string) *Member {
+	if m, known := p.members[name]; known {
+		return m
+	}
+	return &Member{}
+}
+
 func (p *planner) last(member string) (Upgrade, bool) {
 	list := p.upgrades[member]
 	if len(list) == 0 {
@@ -364,12 +389,12 @@ func (p *planner) name(member string) string {
 // reached tells whether a member was seen at the fleet's release. What was not
 // seen lately is not known to be there.
 func (p *planner) reached(f Fleet, name string) bool {
-	member := p.members[name]
+	member := p.member(name)
 	return !f.Release.Target.IsZero() && member.Oldest.Reaches(f.Release.Target) && p.fresh(member)
 }
 
 // fresh tells whether a member was seen lately, which time alone will change.
-func (p *planner) fresh(member Member) bool {
+func (p *planner) fresh(member *Member) bool {
 	stale := member.ObservedAt.Add(staleAfter)
 	if !p.now.Before(stale) {
 		return false

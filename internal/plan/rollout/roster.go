@@ -130,7 +130,10 @@ func (p *planner) ids(members []string) []uint32 {
 }
 
 func (p *planner) id(member string) uint32 {
-	return SeatOf(cmp.Or(p.members[member], Member{Name: member}))
+	if id, known := p.seats[member]; known {
+		return id
+	}
+	return SeatOf(Member{Name: member})
 }
 
 // SeatOf is a member's ID in a roster.

@@ -62,7 +62,7 @@ func (p *planner) ahead(f Fleet, w Wave, state WaveState, roster Roster, halted 
 	})
 	missing := slices.DeleteFunc(slices.Clone(cohort), func(name string) bool {
 		_, done := slices.BinarySearch(state.Done, name)
-		return done && p.members[name].Ready
+		return done && p.member(name).Ready
 	})
 	since := state.OpenedAt
 	for _, name := range cohort {
@@ -183,7 +183,7 @@ func (p *planner) elsewhere(f Fleet, state WaveState) int {
 // order puts those first that have the longest way to go: they end last.
 func (p *planner) order(names []string) []string {
 	return slices.SortedFunc(slices.Values(names), func(a, b string) int {
-		return cmp.Or(p.members[a].Oldest.Compare(p.members[b].Oldest), strings.Compare(a, b))
+		return cmp.Or(p.member(a).Oldest.Compare(p.member(b).Oldest), strings.Compare(a, b))
 	})
 }
 
@@ -192,7 +192,7 @@ func (p *planner) order(names []string) []string {
 func (p *planner) drifted(f Fleet, name string, last Upgrade) fleet.Reason {
 	object := "clusterupgrade " + p.name(name)
 	since := last.EndedAt.UTC().Format(time.DateTime)
-	if !p.members[name].ObservedAt.After(last.EndedAt) {
+	if !p.member(name).ObservedAt.After(last.EndedAt) {
 		return fleet.Reason{
 			Code: fleet.Unobserved, Object: "member " + name, Since: last.EndedAt,
 			Message: "not observed since its upgrade ended",
