@@ -9,6 +9,7 @@ package control
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -39,6 +40,9 @@ const keptUpgrades = 5
 // lookAtClocks is how often clocks are compared that are so far apart that nobody
 // starts.
 const lookAtClocks = time.Minute
+
+// ErrInvariant is a planner's mistake that was found before anything was done.
+var ErrInvariant = errors.New("refused to act on a plan that must never be")
 
 // Fleets decides for all fleets of one namespace at once: limits that fleets
 // share then need no lock.
@@ -80,7 +84,7 @@ func (f *Fleets) Reconcile(ctx context.Context) (ctrl.Result, error) {
 	}
 	broken := slices.Concat(invariant.Starts(in, decision), invariant.Held(f.life(hub), decision.Start))
 	if len(broken) > 0 {
-		return ctrl.Result{}, fmt.Errorf("refused to act on a plan that must never be: %s", strings.Join(broken, "; "))
+		return ctrl.Result{}, fmt.Errorf("%w: %s", ErrInvariant, strings.Join(broken, "; "))
 	}
 
 	// Record.

@@ -96,7 +96,7 @@ func (h *Hub) cross(what string, do func() error, again func()) error {
 		s.late, s.lateAt = append(s.late, again), h.world.Clock.Now().Add(redeliverAfter)
 		return err
 	case StaleRead:
-		h.lag(staleFor)
+		h.show(h.picture(), staleFor)
 		return do()
 	}
 	return do()
@@ -113,34 +113,49 @@ func (w *World) redeliver() {
 	}
 }
 
-// lag lets the hub's cache, and the providers, show for a while what is now.
-func (h *Hub) lag(d time.Duration) {
-	builder := clientfake.NewClientBuilder().WithScheme(h.memory.Scheme())
+// picture is a hub, and what the providers show, at one moment.
+type picture struct {
+	hub      client.Reader
+	clusters map[string]provider.Observation
+}
+
+func (h *Hub) picture() picture {
 	all := h.all(context.Background())
+	var objects []client.Object
 	for i := range all.Members {
-		builder.WithObjects(&all.Members[i])
+		objects = append(objects, &all.Members[i])
 	}
 	for i := range all.Releases {
-		builder.WithObjects(&all.Releases[i])
+		objects = append(objects, &all.Releases[i])
 	}
 	for i := range all.Fleets {
-		builder.WithObjects(&all.Fleets[i])
+		objects = append(objects, &all.Fleets[i])
 	}
 	for i := range all.Upgrades {
-		builder.WithObjects(&all.Upgrades[i])
+		objects = append(objects, &all.Upgrades[i])
 	}
 	for i := range all.Freezes {
-		builder.WithObjects(&all.Freezes[i])
+		objects = append(objects, &all.Freezes[i])
 	}
 	for i := range all.Approvals {
-		builder.WithObjects(&all.Approvals[i])
+		objects = append(objects, &all.Approvals[i])
 	}
-	h.stale, h.staleUntil = builder.Build(), h.world.Clock.Now().Add(d)
-	for _, c := range h.world.clusters {
-		c.stale, _ = h.world.Cloud.Observe(context.Background(), provider.Ref{Name: c.name}) // of one that is down nothing is late
-		c.staleUntil = h.staleUntil
+	seen := map[string]provider.Observation{}
+	for name := range h.world.clusters {
+		if o, err := h.world.Cloud.Observe(context.Background(), provider.Ref{Name: name}); err == nil { // else nothing is shown late
+			seen[name] = o
+		}
 	}
+	return picture{hub: clientfake.NewClientBuilder().WithScheme(h.memory.Scheme()).WithObjects(objects...).Build(), clusters: seen}
 }
+
+// show lets the hub's cache, and the providers, show a picture for a while.
+func (h *Hub) show(p picture, d time.Duration) {
+	h.stale, h.staleUntil = p, h.world.Clock.Now().Add(d)
+}
+
+// late tells whether the hub's cache is behind.
+func (h *Hub) late() bool { return h.world.Clock.Now().Before(h.staleUntil) }
 
 // wire is the way from the loops to their hub. They read from a cache, which may
 // be late.
@@ -153,36 +168,31 @@ func (h *Hub) wire() interceptor.Funcs {
 			return h.cache(c).List(ctx, list, options...)
 		},
 		Create: func(ctx context.Context, c client.WithWatch, o client.Object, options ...client.CreateOption) error {
-			again := copied(o)
-			return h.cross("create "+name(o), func() error { return c.Create(ctx, o, options...) }, func() {
-				_ = c.Create(ctx, again, options...) // whoever sent it first has its answer
-			})
+			return h.send("create", o, func(o client.Object) error { return c.Create(ctx, o, options...) })
 		},
 		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, patch client.Patch, options ...client.PatchOption) error {
-			again := copied(o)
-			return h.cross("patch "+name(o), func() error { return c.Patch(ctx, o, patch, options...) }, func() {
-				_ = c.Patch(ctx, again, patch, options...)
-			})
+			return h.send("patch", o, func(o client.Object) error { return c.Patch(ctx, o, patch, options...) })
 		},
 		Delete: func(ctx context.Context, c client.WithWatch, o client.Object, options ...client.DeleteOption) error {
-			again := copied(o)
-			return h.cross("delete "+name(o), func() error { return c.Delete(ctx, o, options...) }, func() {
-				_ = c.Delete(ctx, again, options...)
-			})
+			return h.send("delete", o, func(o client.Object) error { return c.Delete(ctx, o, options...) })
 		},
 		SubResourceUpdate: func(ctx context.Context, c client.Client, sub string, o client.Object, options ...client.SubResourceUpdateOption) error {
-			again := copied(o)
-			return h.cross("write status of "+name(o), func() error { return c.SubResource(sub).Update(ctx, o, options...) }, func() {
-				_ = c.SubResource(sub).Update(ctx, again, options...)
-			})
+			return h.send("write "+sub+" of", o, func(o client.Object) error { return c.SubResource(sub).Update(ctx, o, options...) })
 		},
 	}
 }
 
+// send lets a write of an object cross the border. Another time it arrives as it
+// was sent, and whoever sent it has its answer.
+func (h *Hub) send(what string, o client.Object, write func(client.Object) error) error {
+	sent := copied(o)
+	return h.cross(what+" "+name(o), func() error { return write(o) }, func() { _ = write(copied(sent)) })
+}
+
 // cache is what the loops read from.
 func (h *Hub) cache(now client.Reader) client.Reader {
-	if h.stale != nil && h.world.Clock.Now().Before(h.staleUntil) {
-		return h.stale
+	if h.late() {
+		return h.stale.hub
 	}
 	return now
 }
@@ -221,8 +231,8 @@ type port struct {
 
 // Observe may be late.
 func (p *port) Observe(ctx context.Context, ref provider.Ref) (provider.Observation, error) {
-	if c := p.hub.world.clusters[ref.Name]; c != nil && c.stale.UID != "" && p.hub.world.Clock.Now().Before(c.staleUntil) {
-		return c.stale, nil
+	if seen, ok := p.hub.stale.clusters[ref.Name]; ok && p.hub.late() {
+		return seen, nil
 	}
 	return p.Cloud.Observe(ctx, ref)
 }

@@ -37,8 +37,8 @@ type Hub struct {
 	Client client.Client
 	// memory is the hub itself; own is what Refit has of it.
 	memory, own client.WithWatch
-	// stale is the hub as Refit's cache still shows it, until then.
-	stale      client.Reader
+	// stale is what Refit's cache, and the providers, still show, until then.
+	stale      picture
 	staleUntil time.Time
 
 	fleets   *control.Fleets
@@ -104,7 +104,7 @@ func (h *Hub) look(ctx context.Context, k key) (result ctrl.Result, err error) {
 		case nil:
 		case killed:
 			h.Start()
-			result, err = none()
+			result, err = ctrl.Result{}, nil
 		default:
 			panic(ended)
 		}
@@ -118,7 +118,7 @@ func (h *Hub) look(ctx context.Context, k key) (result ctrl.Result, err error) {
 	case members:
 		return h.members.Reconcile(ctx, name)
 	}
-	return none()
+	return ctrl.Result{}, nil
 }
 
 // apiServer does to objects what an API server does beside storing them, and
@@ -134,6 +134,7 @@ func (h *Hub) apiServer() interceptor.Funcs {
 				return err
 			}
 			h.changed(ctx, nil, o)
+			h.judge(ctx, o)
 			return nil
 		},
 		Update: func(ctx context.Context, c client.WithWatch, o client.Object, options ...client.UpdateOption) error {

@@ -1,12 +1,14 @@
 package sim
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
-	"refit.dev/refit/internal/fleet"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "refit.dev/refit/api/v1alpha1"
 	"refit.dev/refit/internal/provider"
 	"refit.dev/refit/internal/provider/fake"
 )
@@ -17,18 +19,15 @@ type cluster struct {
 
 	name  string
 	world *World
-	began fleet.Version
 	// surge and unavailable are what a pool may have too much, and lack.
 	surge, unavailable int
-	stale              provider.Observation
-	staleUntil         time.Time
 }
 
 // AddCluster makes a cluster at rest, that is judged by how many nodes a pool of
 // it may have too much, and how many it may lack.
 func (w *World) AddCluster(name string, shape fake.Shape, surge, unavailable int) *fake.Cluster {
 	c := &cluster{
-		Cluster: w.Cloud.Add(name, shape), name: name, world: w, began: shape.Version, surge: surge, unavailable: unavailable,
+		Cluster: w.Cloud.Add(name, shape), name: name, world: w, surge: surge, unavailable: unavailable,
 	}
 	c.Arriving, c.Answered = c.before, c.after
 	w.clusters[name] = c
@@ -41,6 +40,40 @@ func (w *World) Cluster(name string) *fake.Cluster {
 		return c.Cluster
 	}
 	return nil
+}
+
+// judge judges an upgrade that is new, by what the hub holds: no wave has more in
+// flight than it may, no member two upgrades at a time, and no freeze covers it.
+func (h *Hub) judge(ctx context.Context, o client.Object) {
+	up, ok := o.(*v1.ClusterUpgrade)
+	if !ok {
+		return
+	}
+	all := h.all(ctx)
+	for i := range all.Fleets {
+		for _, wave := range all.Fleets[i].Spec.Waves {
+			flying := 0
+			for j := range all.Upgrades {
+				other := &all.Upgrades[j]
+				if other.Spec.FleetUID == string(all.Fleets[i].UID) && other.Spec.Wave == wave.Name && Outcome(other) == "" {
+					flying++
+				}
+			}
+			if most := wave.MaxConcurrent.IntValue(); up.Spec.Fleet == all.Fleets[i].Name && up.Spec.Wave == wave.Name && flying > most {
+				h.world.breaks("with %s, wave %s has %d in flight; %d are allowed", up.Name, wave.Name, flying, most)
+			}
+		}
+	}
+	for i := range all.Upgrades {
+		if other := &all.Upgrades[i]; other.Spec.Member == up.Spec.Member && other.Name != up.Name && Outcome(other) == "" {
+			h.world.breaks("%s begins while %s goes on", up.Name, other.Name)
+		}
+	}
+	for i := range all.Freezes {
+		if f := all.Freezes[i].Spec; (f.Fleet == "" || f.Fleet == up.Spec.Fleet) && (f.Member == "" || f.Member == up.Spec.Member) {
+			h.world.breaks("%s begins against freeze %s", up.Name, all.Freezes[i].Name)
+		}
+	}
 }
 
 // before judges what only shows before a call takes effect.

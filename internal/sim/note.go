@@ -7,8 +7,6 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
 	v1 "refit.dev/refit/api/v1alpha1"
 	"refit.dev/refit/internal/fleet"
 )
@@ -155,9 +153,4 @@ func (w *World) End(ctx context.Context) []string {
 		lines = append(lines, line)
 	}
 	return lines
-}
-
-// Get reads an object of the hub.
-func (h *Hub) Get(ctx context.Context, o client.Object) error {
-	return h.memory.Get(ctx, client.ObjectKeyFromObject(o), o)
 }

@@ -60,6 +60,24 @@ func blank(kind string) (client.Object, error) {
 	}
 }
 
+// named is an object of a kind and a name, where those of its kind are.
+func named(kind, name string) (client.Object, error) {
+	o, err := blank(kind)
+	if err != nil {
+		return nil, err
+	}
+	o.SetName(name)
+	place(o)
+	return o, nil
+}
+
+// place puts an object where those of its kind are: a Release is in no namespace.
+func place(o client.Object) {
+	if _, ok := o.(*v1.Release); !ok {
+		o.SetNamespace(Namespace)
+	}
+}
+
 // read reads objects, separated as in a manifest, and fills in what an API server
 // would: defaults, the namespace, and who said it.
 func (k kinds) read(text []byte) ([]client.Object, error) {
@@ -92,9 +110,7 @@ func (k kinds) one(document []byte) (client.Object, error) {
 	if err := yaml.UnmarshalStrict(filled, o); err != nil {
 		return nil, err
 	}
-	if kind != "Release" {
-		o.SetNamespace(Namespace)
-	}
+	place(o)
 	if kind == "Freeze" || kind == "Approval" {
 		o.SetAnnotations(map[string]string{v1.ByAnnotation: "ann"})
 	}

@@ -6,4 +6,4 @@ package sim_test
 const orders = 40
 
 // seededFleets is how many made-up fleets are rolled, where there is time.
-const seededFleets = 30_000
+const seededFleets = 10_000

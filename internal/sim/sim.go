@@ -14,6 +14,7 @@ package sim
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -21,8 +22,8 @@ import (
 	"time"
 
 	clocktesting "k8s.io/utils/clock/testing"
-	ctrl "sigs.k8s.io/controller-runtime"
 
+	"refit.dev/refit/internal/control"
 	"refit.dev/refit/internal/provider/fake"
 )
 
@@ -132,7 +133,7 @@ func (w *World) Step(ctx context.Context, before time.Time) bool {
 	hub := w.hub(k.hub)
 	result, err := hub.look(ctx, k)
 	switch {
-	case err != nil && strings.Contains(err.Error(), "must never be"):
+	case errors.Is(err, control.ErrInvariant):
 		w.breaks("%s: %v", k.hub, err)
 	case err != nil: // as a queue does, which backs off
 		w.wake(k, w.Clock.Now().Add(time.Second))
@@ -177,6 +178,3 @@ func (w *World) breaks(format string, args ...any) {
 		w.broken = append(w.broken, sentence)
 	}
 }
-
-// none is the result of a look that asks for no other.
-func none() (ctrl.Result, error) { return ctrl.Result{}, nil }

@@ -100,6 +100,8 @@ type telling struct {
 	hub   *Hub
 	// heard is how much of the timeline was waited for.
 	heard int
+	// marked is what a cache that is behind shows.
+	marked picture
 }
 
 // Tell lets a story happen, in the order that a seed draws: see New.
@@ -191,10 +193,10 @@ func commands() []command {
 		{"wait", 1, (*telling).wait},   // DURATION
 		{"until", 1, (*telling).until}, // TEXT of a line of the timeline that is yet to come
 		// What happens to Refit.
-		{"hub", 1, (*telling).switchHub},   // NAME: go on on another hub, with a Refit of its own
-		{"restart", 0, (*telling).restart}, // the process dies, and another begins
-		{"lag", 1, (*telling).lag},         // DURATION for which its cache shows what is now
-		{"skew", 1, (*telling).skew},       // DURATION that its clock is ahead
+		{"hub", 1, (*telling).switchHub},     // NAME: go on on another hub, with a Refit of its own
+		{"mark", 0, (*telling).mark},         // what is now is what a cache that is behind will show
+		{"failover", 1, (*telling).failover}, // DURATION for which the cache of the process that follows shows that
+		{"skew", 1, (*telling).skew},         // DURATION that its clock is ahead
 		// What happens to clusters.
 		{"befall", 3, (*telling).befall}, // CLUSTER VERB MISHAP: the next such call goes wrong
 		{"set", 3, (*telling).set},       // CLUSTER WHAT VALUE: see settings
@@ -239,25 +241,17 @@ func (t *telling) apply(ctx context.Context, words []string) error {
 }
 
 func (t *telling) patch(ctx context.Context, words []string) error {
-	o, err := blank(words[0])
+	o, err := named(words[0], words[1])
 	if err != nil {
 		return err
-	}
-	o.SetName(words[1])
-	if words[0] != "Release" {
-		o.SetNamespace(Namespace)
 	}
 	return t.hub.Patch(ctx, o, []byte(words[2]))
 }
 
 func (t *telling) remove(ctx context.Context, words []string) error {
-	o, err := blank(words[0])
+	o, err := named(words[0], words[1])
 	if err != nil {
 		return err
-	}
-	o.SetName(words[1])
-	if words[0] != "Release" {
-		o.SetNamespace(Namespace)
 	}
 	return t.hub.Client.Delete(ctx, o)
 }
@@ -305,17 +299,21 @@ func (t *telling) on(name string) error {
 	return err
 }
 
-func (t *telling) restart(context.Context, []string) error {
-	t.hub.Start()
+func (t *telling) mark(context.Context, []string) error {
+	t.marked = t.hub.picture()
 	return nil
 }
 
-func (t *telling) lag(_ context.Context, words []string) error {
+// failover lets the process die. Its successor's cache is behind: it is that of an
+// API server which has not heard of everything yet.
+func (t *telling) failover(_ context.Context, words []string) error {
 	d, err := time.ParseDuration(words[0])
-	if err == nil {
-		t.hub.lag(d)
+	if err != nil {
+		return err
 	}
-	return err
+	t.hub.show(t.marked, d)
+	t.hub.Start()
+	return nil
 }
 
 func (t *telling) skew(_ context.Context, words []string) (err error) {

@@ -82,7 +82,7 @@ func (h *Hub) keys(reader client.Reader) []key {
 // is told then.
 func (h *Hub) wake(l loop, name string) {
 	at := h.world.Clock.Now()
-	if h.stale != nil && at.Before(h.staleUntil) {
+	if h.late() {
 		at = h.staleUntil
 	}
 	h.world.wake(key{h.name, l, name}, at)
