@@ -103,24 +103,33 @@ func (h *hub) bind(ctx context.Context, g grant) ([]byte, error) {
 		}
 		texts = append(texts, text)
 	}
-	if err := h.create(ctx, inNamespace, g.name); err != nil {
-		return nil, err
-	}
-	if err := h.create(ctx, ofCluster, g.name); err != nil {
-		return nil, errors.Join(err, client.IgnoreNotFound(h.client.Delete(context.WithoutCancel(ctx), inNamespace)))
+	var made []client.Object
+	for _, object := range []client.Object{inNamespace, ofCluster} {
+		err := h.client.Create(ctx, object)
+		if err == nil {
+			made = append(made, object)
+			continue
+		}
+		if apierrors.IsAlreadyExists(err) {
+			err = fmt.Errorf("user %s is there already; take from their kubeconfig what it may do, then add them again: refit user remove %s", g.name, g.name)
+		} else {
+			made = append(made, object) // perhaps: only the answer may have been lost
+			err = fmt.Errorf("bind the role of %s: %w; is the hub running? see \"refit up\"", g.name, err)
+		}
+		return nil, errors.Join(err, h.takeBack(ctx, made))
 	}
 	return bytes.Join(texts, []byte("---\n")), nil
 }
 
-func (h *hub) create(ctx context.Context, binding client.Object, name string) error {
-	err := h.client.Create(ctx, binding)
-	if apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("user %s is there already; take from their kubeconfig what it may do, then add them again: refit user remove %s", name, name)
+// takeBack deletes what was created, also where whoever asked for it is gone.
+func (h *hub) takeBack(ctx context.Context, made []client.Object) error {
+	var left []error
+	for _, object := range made {
+		if err := h.client.Delete(context.WithoutCancel(ctx), object); client.IgnoreNotFound(err) != nil {
+			left = append(left, fmt.Errorf("take back %s: %w", object.GetName(), err))
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("bind the role of %s: %w; is the hub running? see \"refit up\"", name, err)
-	}
-	return nil
+	return errors.Join(left...)
 }
 
 // A user is somebody who was given a role.

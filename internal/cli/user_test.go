@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -145,6 +146,46 @@ func decode(t *testing.T, document string) map[string]any {
 	delete(fields, "kind")
 	delete(fields, "apiVersion")
 	return fields
+}
+
+// A grant whose answer was lost is none: the key that it was for is thrown away.
+func TestBindUnanswered(t *testing.T) {
+	for _, lost := range []string{"*v1.RoleBinding", "*v1.ClusterRoleBinding"} {
+		h := peopleHub(t, interceptor.Funcs{
+			Create: func(ctx context.Context, c client.WithWatch, object client.Object, opts ...client.CreateOption) error {
+				err := c.Create(ctx, object, opts...)
+				if fmt.Sprintf("%T", object) == lost {
+					return errors.New("connection reset by peer")
+				}
+				return err
+			},
+		})
+		if _, err := h.bind(t.Context(), annAs("viewer")); err == nil || !strings.Contains(err.Error(), "bind the role of ann: connection reset by peer") {
+			t.Errorf("bind = %v", err)
+		}
+		var inNamespace rbacv1.RoleBindingList
+		var ofCluster rbacv1.ClusterRoleBindingList
+		if err := errors.Join(h.client.List(t.Context(), &inNamespace), h.client.List(t.Context(), &ofCluster)); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(inNamespace.Items) + len(ofCluster.Items); n > 0 {
+			t.Errorf("without the answer about the %s, %d bindings are left", lost, n)
+		}
+	}
+}
+
+// Who is there already stays so: of another's bindings none is taken back.
+func TestBindTwice(t *testing.T) {
+	h := peopleHub(t, interceptor.Funcs{})
+	if _, err := h.bind(t.Context(), annAs("viewer")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.bind(t.Context(), annAs("admin")); err == nil || !strings.Contains(err.Error(), "user ann is there already") {
+		t.Errorf("bind = %v", err)
+	}
+	if all, err := h.users(t.Context()); err != nil || len(all) != 1 || all[0].role != "viewer" {
+		t.Errorf("users are %+v, %v", all, err)
+	}
 }
 
 // Half a grant is none, and half a user can be removed.
