@@ -61,7 +61,7 @@ func DependsOn(up *v1.ClusterUpgrade, on client.Object) bool {
 
 // Respecified tells whether an object is new, gone, or wanted otherwise.
 func Respecified(before, after client.Object) bool {
-	return absent(before) || absent(after) || before.GetGeneration() != after.GetGeneration()
+	return before == nil || after == nil || before.GetGeneration() != after.GetGeneration()
 }
 
 // pinned tells whether a fleet pinned a version, which an upgrade may wait for.
@@ -83,10 +83,8 @@ func Moved(before, after client.Object) bool {
 		observe.Ended(was) != observe.Ended(is) || was.Status.Nodes != is.Status.Nodes
 }
 
-func absent(o client.Object) bool { return o == nil }
-
 func either(before, after client.Object) client.Object {
-	if absent(after) {
+	if after == nil {
 		return before
 	}
 	return after

@@ -22,9 +22,9 @@ func (r Reason) Who() Who {
 		FleetMovedOn, MemberGone, Done, UpgradeSuperseded, Healthy, Pinning:
 		return Refit
 	case WaveClosed, WaveRolling:
-		return r.unlessNothingToDo(FleetOwner)
+		return r.unlessItPasses(FleetOwner)
 	case Unobserved:
-		return r.unlessNothingToDo(ClusterOwner)
+		return r.unlessItPasses(ClusterOwner)
 	case Halted, Overlap, EndedFailed, EndedAborted, Stranded, Stuck, Behind, NoWave, InventoryShrank, Withdrawn, NoRelease, EmptyWave,
 		NoFleet, NotOffered, UpgradeFailed, UpgradeAborted:
 		return FleetOwner
@@ -41,7 +41,8 @@ func (r Reason) Who() Who {
 	return ""
 }
 
-func (r Reason) unlessNothingToDo(who Who) Who {
+// unlessItPasses is who, where there is something to do.
+func (r Reason) unlessItPasses(who Who) Who {
 	if r.Fix == "" {
 		return Refit
 	}

@@ -289,14 +289,14 @@ func (w Why) condition(style Style, c Condition, label string, width int) []stri
 	if c.Holds != rollout.False {
 		return lines
 	}
-	todo := whose(c.Who)
+	advice := whose(c.Who)
 	if c.Fix != "" {
-		todo = fmt.Sprintf("for %s: %s", todo, c.Fix)
+		advice = fmt.Sprintf("for %s: %s", advice, c.Fix)
 	}
 	if style.Width > 0 {
 		hang = hang[:min(len(hang), max(style.Width, narrowest)/3)]
 	}
-	return append(lines, style.wrap(hang+todo, hang)...)
+	return append(lines, style.wrap(hang+advice, hang)...)
 }
 
 func (w Why) mark(style Style, c Condition) string {

@@ -133,17 +133,26 @@ func notSkipped(p *planner, q *question) fleet.Reason {
 }
 
 func notFailed(p *planner, q *question) fleet.Reason {
-	if left := q.stands == skipped && q.last.failed(*q.fleet) && !p.verbs.retried(*q.fleet, q.name, q.last); q.stands != failed && !left {
+	if !p.unhelped(q, failed, Upgrade.failed) {
 		return fleet.Reason{}
 	}
 	return p.ended(q, fleet.EndedFailed, "its upgrade failed in this revision", "repair the cause, then let it start again")
 }
 
 func notAborted(p *planner, q *question) fleet.Reason {
-	if left := q.stands == skipped && q.last.aborted(*q.fleet) && !p.verbs.retried(*q.fleet, q.name, q.last); q.stands != aborted && !left {
+	if !p.unhelped(q, aborted, Upgrade.aborted) {
 		return fleet.Reason{}
 	}
 	return p.ended(q, fleet.EndedAborted, "its upgrade was aborted in this revision", "let it start again")
+}
+
+// unhelped tells whether a member's upgrade ended in a way that only a person gets
+// it on from, and none has; of one that is left out, too.
+func (p *planner) unhelped(q *question, stands standing, ended func(Upgrade, Fleet) bool) bool {
+	if q.stands == skipped {
+		return ended(q.last, *q.fleet) && !p.verbs.retried(*q.fleet, q.name, q.last)
+	}
+	return q.stands == stands
 }
 
 // ended is what is said of a member whose upgrade ended before the release. One

@@ -79,7 +79,7 @@ func (p *planner) ahead(f Fleet, w Wave, state WaveState, roster Roster, halted 
 		return fleet.Reason{
 			Code: fleet.WaveRolling, Object: "wave " + w.Name, Since: state.OpenedAt,
 			Message: fmt.Sprintf("%d of %d there and healthy, %d needed; not yet: %s", there, len(cohort), needed, list(missing)),
-			Fix:     unhelped(state, missing),
+			Fix:     helps(state, missing),
 		}
 	case len(cohort) > 0 && p.now.Before(soaked):
 		p.recheck(soaked)
@@ -92,9 +92,8 @@ func (p *planner) ahead(f Fleet, w Wave, state WaveState, roster Roster, halted 
 	}
 }
 
-// unhelped is what a person can do where a wave waits for who does not come by
-// itself.
-func unhelped(state WaveState, missing []string) string {
+// helps is what a person can do where a wave waits for who does not come by itself.
+func helps(state WaveState, missing []string) string {
 	for _, name := range missing {
 		if slices.Contains(state.Failed, name) || slices.Contains(state.Aborted, name) {
 			return fmt.Sprintf("see refit why %s; then refit retry %s, or refit skip %s", name, name, name)
