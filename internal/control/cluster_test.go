@@ -57,7 +57,7 @@ func newCluster(t *testing.T, cloud *fake.Cloud, name string, s shape) *cluster 
 		made.Pools = append(made.Pools, fake.PoolShape{Name: pool, Size: s.pools[pool]})
 	}
 	c := &cluster{t: t, Cluster: cloud.Add(name, made), most: maps.Clone(s.pools), fewest: maps.Clone(s.pools)}
-	c.Arriving, c.Answered = c.before, c.judge
+	c.Arriving, c.Answered = c.before, c.after
 	return c
 }
 
@@ -81,33 +81,29 @@ func (c *cluster) before(call fake.Call) {
 	case c.arriving != nil:
 		c.arriving(call)
 	}
-	if call.Verb == fake.RemoveNode && slices.ContainsFunc(c.Look().Pods, func(p fake.Pod) bool { return p.Node == call.What }) {
-		c.t.Errorf("node %s is removed with pods on it", call.What)
-	}
+	c.judge().Before(call)
 }
 
-// judge counts, after each call, what a pool has too much and what it lacks.
-func (c *cluster) judge(after fake.Call) {
+// after judges what a call led to, and counts what a pool has too much and what it
+// lacks.
+func (c *cluster) after(call fake.Call) {
 	c.t.Helper()
-	if after.Verb == fake.UpgradeControlPlane && after.Err != nil && provider.AsFault(after.Err).Code == provider.CodeInvalid {
-		c.t.Errorf("it was asked for what must never be: %s: %v", after.What, after.Err)
-	}
+	c.judge().After(call)
 	s := c.Look()
 	for _, p := range s.Pools {
-		machines, taking := 0, len(c.TakesPods(p.Name))
+		machines := 0
 		for _, m := range s.Machines {
 			if m.Pool == p.Name {
 				machines++
 			}
 		}
-		c.most[p.Name], c.fewest[p.Name] = max(c.most[p.Name], machines), min(c.fewest[p.Name], taking)
-		if machines > p.Size+c.surge {
-			c.t.Errorf("after %s %s pool %s has %d machines: size is %d, surge %d", after.Verb, after.What, p.Name, machines, p.Size, c.surge)
-		}
-		if taking < p.Size-c.unavailable {
-			c.t.Errorf("after %s %s %d nodes of pool %s take pods: size is %d, %d may be missing", after.Verb, after.What, taking, p.Name, p.Size, c.unavailable)
-		}
+		c.most[p.Name] = max(c.most[p.Name], machines)
+		c.fewest[p.Name] = min(c.fewest[p.Name], len(c.TakesPods(p.Name)))
 	}
+}
+
+func (c *cluster) judge() fake.Judge {
+	return fake.Judge{Cluster: c.Cluster, Surge: c.surge, Unavailable: c.unavailable, Breaks: c.t.Errorf}
 }
 
 // saysWho tells whether a call changes nothing but who may change the member.

@@ -13,23 +13,24 @@ import (
 	"refit.dev/refit/internal/provider/fake"
 )
 
-// cluster is one of the cloud's, with what is allowed of it.
+// cluster is one of the cloud's, that tells what is done to it.
 type cluster struct {
 	*fake.Cluster
 
 	name  string
 	world *World
-	// surge and unavailable are what a pool may have too much, and lack.
-	surge, unavailable int
 }
 
 // AddCluster makes a cluster at rest, that is judged by how many nodes a pool of
 // it may have too much, and how many it may lack.
 func (w *World) AddCluster(name string, shape fake.Shape, surge, unavailable int) *fake.Cluster {
-	c := &cluster{
-		Cluster: w.Cloud.Add(name, shape), name: name, world: w, surge: surge, unavailable: unavailable,
+	c := &cluster{Cluster: w.Cloud.Add(name, shape), name: name, world: w}
+	judge := fake.Judge{Cluster: c.Cluster, Surge: surge, Unavailable: unavailable, Breaks: w.breaks}
+	c.Arriving = judge.Before
+	c.Answered = func(call fake.Call) {
+		judge.After(call)
+		c.tell(call)
 	}
-	c.Arriving, c.Answered = c.before, c.after
 	w.clusters[name] = c
 	return c.Cluster
 }
@@ -51,17 +52,8 @@ func (h *Hub) judge(ctx context.Context, o client.Object) {
 	}
 	all := h.all(ctx)
 	for i := range all.Fleets {
-		for _, wave := range all.Fleets[i].Spec.Waves {
-			flying := 0
-			for j := range all.Upgrades {
-				other := &all.Upgrades[j]
-				if other.Spec.FleetUID == string(all.Fleets[i].UID) && other.Spec.Wave == wave.Name && Outcome(other) == "" {
-					flying++
-				}
-			}
-			if most := wave.MaxConcurrent.IntValue(); up.Spec.Fleet == all.Fleets[i].Name && up.Spec.Wave == wave.Name && flying > most {
-				h.world.breaks("with %s, wave %s has %d in flight; %d are allowed", up.Name, wave.Name, flying, most)
-			}
+		if all.Fleets[i].Name == up.Spec.Fleet {
+			h.judgeWave(up, &all.Fleets[i], all.Upgrades)
 		}
 	}
 	for i := range all.Upgrades {
@@ -76,39 +68,19 @@ func (h *Hub) judge(ctx context.Context, o client.Object) {
 	}
 }
 
-// before judges what only shows before a call takes effect.
-func (c *cluster) before(call fake.Call) {
-	if call.Verb != fake.RemoveNode {
-		return
-	}
-	if slices.ContainsFunc(c.Look().Pods, func(p fake.Pod) bool { return p.Node == call.What }) {
-		c.world.breaks("%s: node %s is removed with pods on it", c.name, call.What)
-	}
-}
-
-// after judges what a call led to: control planes that would skip or go back,
-// pools with too many machines or too few that take pods.
-func (c *cluster) after(call fake.Call) {
-	if call.Verb == fake.UpgradeControlPlane && call.Err != nil && provider.AsFault(call.Err).Code == provider.CodeInvalid {
-		c.world.breaks("%s was asked for what must never be: %s: %v", c.name, call.What, call.Err)
-	}
-	s := c.Look()
-	for _, p := range s.Pools {
-		machines, taking := 0, len(c.TakesPods(p.Name))
-		for _, m := range s.Machines {
-			if m.Pool == p.Name {
-				machines++
-			}
-		}
-		if machines > p.Size+c.surge && call.Verb == fake.AddNode {
-			c.world.breaks("%s: pool %s has %d machines; its size is %d, surge %d", c.name, p.Name, machines, p.Size, c.surge)
-		}
-		if taking < p.Size-c.unavailable && (call.Verb == fake.PatchNode || call.Verb == fake.RemoveNode) {
-			c.world.breaks("%s: after %s %s %d nodes of pool %s take pods; its size is %d, %d may be missing",
-				c.name, call.Verb, call.What, taking, p.Name, p.Size, c.unavailable)
+// judgeWave judges how many upgrades of its wave are in flight with a new one.
+func (h *Hub) judgeWave(up *v1.ClusterUpgrade, f *v1.Fleet, upgrades []v1.ClusterUpgrade) {
+	flying := 0
+	for i := range upgrades {
+		if s := upgrades[i].Spec; s.FleetUID == string(f.UID) && s.Wave == up.Spec.Wave && Outcome(&upgrades[i]) == "" {
+			flying++
 		}
 	}
-	c.tell(call)
+	for _, wave := range f.Spec.Waves {
+		if most := wave.MaxConcurrent.IntValue(); wave.Name == up.Spec.Wave && flying > most {
+			h.world.breaks("with %s, wave %s has %d in flight; %d are allowed", up.Name, wave.Name, flying, most)
+		}
+	}
 }
 
 // tell adds what changed a cluster to the timeline, but for pods and cordons, of

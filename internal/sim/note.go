@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+
 	v1 "refit.dev/refit/api/v1alpha1"
 	"refit.dev/refit/internal/fleet"
 )
