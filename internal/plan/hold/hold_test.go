@@ -86,6 +86,7 @@ func TestConditions(t *testing.T) {
 	}{
 		{named(rollout.InFleet, rollout.Healthy, rollout.Slot), 2},
 		{named(rollout.Started, rollout.InTime), 2},
+		{named(rollout.Slot, rollout.Healthy, rollout.AtRelease), 0},
 		{named(rollout.AtRelease), -1},
 		{nil, -1},
 	} {

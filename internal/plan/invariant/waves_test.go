@@ -67,11 +67,18 @@ func TestWorldOfStarts(t *testing.T) {
 			in.Upgrades[0] = busy(rollout.Nodes, 3, 2*time.Hour)
 			in.Approvals = []rollout.Approval{{Fleet: "main", Revision: 3, Subject: rollout.Resume, At: now.Add(-29 * time.Minute)}}
 		}},
+		{name: "nodes that are stuck, and agreed before", change: func(in *rollout.Input) {
+			in.Upgrades[0] = busy(rollout.Nodes, 3, 2*time.Hour)
+			in.Approvals = []rollout.Approval{{Fleet: "main", Revision: 3, Subject: rollout.Resume, At: now.Add(-30 * time.Minute)}}
+		}, want: []string{stuck}},
 		{name: "stuck, and agreed before", change: func(in *rollout.Input) {
 			in.Upgrades[0] = busy(rollout.ControlPlane, 0, 2*time.Hour)
 			in.Approvals = []rollout.Approval{{Fleet: "main", Revision: 3, Subject: rollout.Resume, At: now.Add(-30 * time.Minute)}}
 		}, want: []string{stuck}},
 		{name: "brought back at once", n: 2, change: func(in *rollout.Input) { in.Upgrades = append(in.Upgrades, done(1, 3*time.Hour, 2*time.Hour)) }},
+		{name: "brought back when another was not looked at for longer", n: 2, change: func(in *rollout.Input) {
+			in.Upgrades, in.Members[3].ObservedAt = append(in.Upgrades, done(1, 3*time.Hour, 2*time.Hour)), now.Add(-3*time.Hour)
+		}},
 		{
 			name: "brought back before it was looked at", n: 2,
 			change: func(in *rollout.Input) { in.Upgrades = append(in.Upgrades, done(1, 3*time.Hour, time.Minute)) },

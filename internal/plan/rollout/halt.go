@@ -133,9 +133,9 @@ func (p *planner) failed(f Fleet, members []string) []string {
 func (p *planner) crossed(f Fleet, members []string, tolerated int) time.Time {
 	failures := p.failures(f, members)
 	slices.SortFunc(failures, func(a, b Upgrade) int { return a.EndedAt.Compare(b.EndedAt) })
-	counted := map[string]bool{}
+	counted := map[string]struct{}{}
 	for _, u := range failures {
-		counted[u.Member] = true
+		counted[u.Member] = struct{}{}
 		if len(counted) > tolerated {
 			return u.EndedAt
 		}

@@ -66,8 +66,8 @@ func TestFreezes(t *testing.T) {
 		{
 			name: "several: the first by name is told, and the next change of any is waited for",
 			freezes: []rollout.Freeze{
-				{Name: "a", Fleet: "main", Stops: rollout.Starts, Until: later.Add(time.Hour), By: "ann", Reason: "a"},
 				{Name: "b", Fleet: "main", Stops: rollout.Starts, Until: later, By: "bob", Reason: "b"},
+				{Name: "a", Fleet: "main", Stops: rollout.Starts, Until: later.Add(time.Hour), By: "ann", Reason: "a"},
 			},
 			want: `eu-1 Frozen: frozen by ann until 2026-11-04 00:00:00 UTC: a
 				eu-2 Frozen: frozen by ann until 2026-11-04 00:00:00 UTC: a`,

@@ -164,6 +164,23 @@ func TestSoakIsOfTheCohort(t *testing.T) {
 	s.decide("eu-3=Halted eu-4=EndedFailed")
 }
 
+// TestMadeAnew: who was deleted and made anew with its old name is another member,
+// that has come late.
+func TestMadeAnew(t *testing.T) {
+	s := tell(t, "canary: eu-1", "prod: eu-2")
+	s.decide("eu-1=start eu-2=WaveClosed")
+	s.later(time.Minute)
+	s.end(rollout.Done, "eu-1")
+	s.decide("eu-2=start")
+	was := s.Fleets[0].Roster
+	s.member("eu-2").UID = "uid-of-another"
+	s.later(time.Minute)
+	s.decide("")
+	if now := s.Fleets[0].Roster; len(now.Seats) != len(was.Seats)+1 || now.LossAt.IsZero() {
+		t.Errorf("the roster is %+v; it was %+v", now, was)
+	}
+}
+
 // TestMinSuccess: enough are enough; who is left behind goes on, and who is left
 // out is not waited for.
 func TestMinSuccess(t *testing.T) {

@@ -52,9 +52,6 @@ func holdNodes(in Input, p pass) (Step, bool) {
 	if why.IsZero() {
 		return Step{}, false
 	}
-	if !in.Memory.started(p, Nodes) {
-		return Step{Name: Nodes, Hop: p.to, Why: why, Memory: in.Memory, Recheck: in.Now.Add(pollWaiting)}, true
-	}
 	step, done := windDown(in, p)
 	step.Name, step.Hop, step.Memory = Nodes, p.to, in.Memory
 	if done {
