@@ -71,6 +71,15 @@ func TestWorldOfStarts(t *testing.T) {
 			in.Upgrades[0] = busy(rollout.Nodes, 3, 2*time.Hour)
 			in.Approvals = []rollout.Approval{{Fleet: "main", Revision: 3, Subject: rollout.Resume, At: now.Add(-30 * time.Minute)}}
 		}, want: []string{stuck}},
+		{name: "stuck, and agreed right since", change: func(in *rollout.Input) {
+			in.Upgrades[0] = busy(rollout.ControlPlane, 0, 2*time.Hour)
+			in.Approvals = []rollout.Approval{{Fleet: "main", Revision: 3, Subject: rollout.Resume, At: now.Add(1 - 30*time.Minute)}}
+		}},
+		{name: "one that took long, and is done", change: func(in *rollout.Input) {
+			u := done(1, 9*time.Hour, time.Hour)
+			u.Member, u.Step, u.Since = "eu-4", rollout.ControlPlane, now.Add(-8*time.Hour)
+			in.Upgrades = append(in.Upgrades, u)
+		}},
 		{name: "stuck, and agreed before", change: func(in *rollout.Input) {
 			in.Upgrades[0] = busy(rollout.ControlPlane, 0, 2*time.Hour)
 			in.Approvals = []rollout.Approval{{Fleet: "main", Revision: 3, Subject: rollout.Resume, At: now.Add(-30 * time.Minute)}}
@@ -90,6 +99,22 @@ func TestWorldOfStarts(t *testing.T) {
 				in.Upgrades = append(in.Upgrades, done(1, 30*time.Hour, 29*time.Hour), done(2, 24*time.Hour-1, 23*time.Hour))
 			},
 			want: []string{"member eu-3 would be brought back twice within a day, last at 2026-11-02 22:00:00"},
+		},
+		{
+			name: "brought back once in this revision, as in the one before", n: 3,
+			change: func(in *rollout.Input) {
+				u := done(1, 5*time.Hour, 4*time.Hour)
+				u.Revision = 2
+				in.Upgrades = append(in.Upgrades, u, done(2, 3*time.Hour, 2*time.Hour))
+			},
+		},
+		{
+			name: "brought back once, after one that was superseded", n: 3,
+			change: func(in *rollout.Input) {
+				u := done(1, 5*time.Hour, 4*time.Hour)
+				u.Outcome = rollout.Superseded
+				in.Upgrades = append(in.Upgrades, u, done(2, 3*time.Hour, 2*time.Hour))
+			},
 		},
 		{
 			name: "brought back twice, a day between", n: 3,
@@ -151,6 +176,77 @@ func TestWorldOfStarts(t *testing.T) {
 	}
 }
 
+// TestFailuresTolerated: a fleet tolerates so many failures, and so does each of
+// its waves; who failed last does not start, whatever is tolerated.
+func TestFailuresTolerated(t *testing.T) {
+	failed := func(member string, n int) rollout.Upgrade {
+		return rollout.Upgrade{Member: member, N: n, FleetUID: "uid-of-main", Revision: 3, Outcome: rollout.Failed, EndedAt: now.Add(-time.Hour)}
+	}
+	after := func(member, failure string) []string {
+		return []string{"member " + member + " would start after " + failure + " failed in the same revision"}
+	}
+	waves := func(first, second *int) []rollout.Wave {
+		return []rollout.Wave{
+			{Name: "canary", MaxConcurrent: 2, Members: []string{"eu-1", "eu-2"}, MaxFailures: first},
+			{Name: "all", MaxConcurrent: 2, Members: []string{"eu-3", "eu-4"}, MaxFailures: second},
+		}
+	}
+	for _, test := range []struct {
+		name     string
+		waves    []rollout.Wave
+		upgrades []rollout.Upgrade
+		most     int
+		start    rollout.Start
+		want     []string
+	}{
+		{name: "its own, that is the last", upgrades: []rollout.Upgrade{failed("eu-3", 1)}, most: 5, start: start("eu-3", 2), want: after("eu-3", "eu-3.1")},
+		{
+			name: "its own, that is not the last", most: 5, start: start("eu-3", 3), upgrades: []rollout.Upgrade{
+				failed("eu-3", 1), {Member: "eu-3", N: 2, FleetUID: "uid-of-main", Revision: 3, Outcome: rollout.Superseded, EndedAt: now},
+			},
+		},
+		{
+			name: "its own, that is stuck", most: 5, start: start("eu-3", 2), upgrades: []rollout.Upgrade{
+				{Member: "eu-3", N: 1, FleetUID: "uid-of-main", Revision: 3, Step: rollout.ControlPlane, Since: now.Add(-2 * time.Hour)},
+			},
+			want: []string{"member eu-3 would be in flight twice"},
+		},
+		{
+			name: "one too many for fleet and wave is told once", waves: waves(nil, new(0)),
+			upgrades: []rollout.Upgrade{failed("eu-4", 1)}, start: start("eu-3", 1), want: after("eu-3", "eu-4.1"),
+		},
+		{
+			name: "one too many for two waves is told once", waves: waves(new(0), new(0)), most: 2,
+			upgrades: []rollout.Upgrade{failed("eu-2", 1), failed("eu-4", 1)}, start: start("eu-3", 1), want: after("eu-3", "eu-2.1"),
+		},
+		{
+			name: "one too many for the second wave, with no bound for the first", waves: waves(nil, new(0)), most: 1,
+			upgrades: []rollout.Upgrade{failed("eu-4", 1)}, start: start("eu-3", 1), want: after("eu-3", "eu-4.1"),
+		},
+		{
+			name: "one too many for the second wave, with none in the first", waves: waves(new(0), new(0)), most: 1,
+			upgrades: []rollout.Upgrade{failed("eu-4", 1)}, start: start("eu-3", 1), want: after("eu-3", "eu-4.1"),
+		},
+		{
+			name: "another wave's", waves: waves(new(0), nil), most: 1,
+			upgrades: []rollout.Upgrade{failed("eu-4", 1)}, start: start("eu-3", 1),
+		},
+		{name: "of who is another fleet's now", upgrades: []rollout.Upgrade{failed("eu-5", 1)}, start: start("eu-3", 1)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			in := hub()
+			in.Upgrades, in.Fleets[0].MaxFailures = test.upgrades, test.most
+			if test.waves != nil {
+				in.Fleets[0].Waves = test.waves
+			}
+			in.Fleets = append(in.Fleets, rollout.Fleet{Name: "lab", UID: "uid-of-lab", Waves: []rollout.Wave{{Name: "all", Members: []string{"eu-5"}}}})
+			if diff := cmp.Diff(test.want, invariant.Starts(in, rollout.Decision{Start: []rollout.Start{test.start}})); diff != "" {
+				t.Errorf("violations (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 // TestOrderOfWaves: a wave opens after the ones before it have passed, and passes
 // when enough of its cohort are there and have soaked.
 func TestOrderOfWaves(t *testing.T) {
@@ -189,6 +285,22 @@ func TestOrderOfWaves(t *testing.T) {
 		{
 			name: "one was not seen lately", change: func(in *rollout.Input, _ *rollout.FleetState) { in.Members[0].ObservedAt = now.Add(-25 * time.Minute) },
 			want: []string{few},
+		},
+		{name: "one was seen lately enough", change: func(in *rollout.Input, _ *rollout.FleetState) {
+			in.Members[0].ObservedAt = now.Add(1 - 25*time.Minute)
+		}},
+		{name: "the second was open already", change: func(in *rollout.Input, state *rollout.FleetState) {
+			in.Fleets[0].Waves[1].OpenedAt, state.Waves[1].OpenedAt, state.Waves[0].PassedAt = opened, opened, time.Time{}
+		}},
+		{
+			name: "a third, with the second passed and the first not", change: func(in *rollout.Input, state *rollout.FleetState) {
+				in.Fleets[0].Waves[1].OpenedAt, in.Fleets[0].Waves[1].PassedAt = opened, opened
+				in.Fleets[0].Waves = append(in.Fleets[0].Waves, rollout.Wave{Name: "third", Members: []string{"eu-6"}})
+				state.Waves = []rollout.WaveState{
+					{Name: "first", OpenedAt: opened}, {Name: "second", OpenedAt: opened, PassedAt: opened}, {Name: "third", OpenedAt: now},
+				}
+			},
+			want: []string{"wave third of fleet main would open before its turn"},
 		},
 		{name: "one is behind", change: func(in *rollout.Input, _ *rollout.FleetState) { in.Members[1].Oldest = version("v1.37.1") }, want: []string{few}},
 		{
