@@ -314,6 +314,18 @@ func TestOrderOfWaves(t *testing.T) {
 			in.Freezes = []rollout.Freeze{{Member: "eu-2", Stops: rollout.Skip}, {Member: "eu-3", Stops: rollout.Skip}, {Member: "eu-1", Stops: rollout.Starts}}
 		}},
 		{
+			name: "who only may not start is", change: func(in *rollout.Input, _ *rollout.FleetState) {
+				in.Members[1].Ready, in.Freezes = false, []rollout.Freeze{{Member: "eu-2", Stops: rollout.Starts}}
+			},
+			want: []string{few},
+		},
+		{
+			name: "and who is left out elsewhere", change: func(in *rollout.Input, _ *rollout.FleetState) {
+				in.Members[1].Ready, in.Freezes = false, []rollout.Freeze{{Fleet: "lab", Member: "eu-2", Stops: rollout.Skip}}
+			},
+			want: []string{few},
+		},
+		{
 			name: "it has not soaked", change: func(in *rollout.Input, _ *rollout.FleetState) { in.Upgrades[0].EndedAt = now.Add(-time.Minute + 1) },
 			want: []string{"wave first of fleet main would pass though eu-1 has soaked for 59.999999999s"},
 		},

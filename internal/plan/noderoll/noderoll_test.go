@@ -206,6 +206,11 @@ func TestTokens(t *testing.T) {
 			want:  []string{"node/1 for i-b"},
 		},
 		{
+			name:  "not even while they are sick",
+			nodes: "a v1.36.0 sick\n b v1.35.0\n n v1.37.2",
+			want:  []string{"node/1 for i-b"},
+		},
+		{
 			name:  "a removed machine that is still listed does not",
 			nodes: "a ?v1.35.0\n b v1.35.0\n n v1.37.2",
 			want:  []string{"node/1 for i-b", "node/2 for "},

@@ -200,6 +200,9 @@ func TestAllChecksAreAsked(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("checks (-want +got):\n%s", diff)
 	}
+	if diff := cmp.Diff(append([]string{"Reachable"}, want...), preflight.Checks()); diff != "" {
+		t.Errorf("their names (-want +got):\n%s", diff)
+	}
 }
 
 func TestMaxNodeSkew(t *testing.T) {

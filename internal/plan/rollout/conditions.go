@@ -155,7 +155,7 @@ type listed struct {
 
 // list keeps the conditions of the member that somebody asks about.
 func (p *planner) list(q *question, answer fleet.Reason) {
-	if p.about == "" || q.name != p.about {
+	if q.name != p.about {
 		return
 	}
 	all := listed{answer: answer}
