@@ -35,22 +35,15 @@ func (h *halts) first() fleet.Reason {
 	return fleet.Reason{}
 }
 
-// halts looks for a cause. One is enough, unless somebody asks for all.
+// halts looks for all causes.
 func (p *planner) halts(f Fleet, shrankAt time.Time) halts {
-	var found halts
-	for i, reason := range []func() fleet.Reason{
-		clockSkew:     func() fleet.Reason { return p.clock() },
-		noRelease:     func() fleet.Reason { return missing(f.Release) },
-		withdrawn:     func() fleet.Reason { return takenBack(f.Release) },
-		shrunk:        func() fleet.Reason { return vanished(f, shrankAt) },
-		tooManyFailed: func() fleet.Reason { return p.tooManyFailures(f) },
-	} {
-		found[i] = reason()
-		if p.about == "" && !found[i].IsZero() {
-			break
-		}
+	return halts{
+		clockSkew:     p.clock(),
+		noRelease:     missing(f.Release),
+		withdrawn:     takenBack(f.Release),
+		shrunk:        vanished(f, shrankAt),
+		tooManyFailed: p.tooManyFailures(f),
 	}
-	return found
 }
 
 func (p *planner) clock() fleet.Reason {
