@@ -205,7 +205,6 @@ func Conditions(in Input, member string) []Condition {
 		q := &question{}
 		q.about(p, member, waiting)
 		p.list(q, p.answer(q))
-		return p.listed[0].conditions
 	}
 	said := p.decision.Waiting[member] // nothing, where it starts
 	for _, list := range p.listed {

@@ -289,8 +289,8 @@ func TestMaxFailures(t *testing.T) {
 	s.Approvals = []rollout.Approval{{Name: "go", Fleet: "main", Revision: 3, Subject: rollout.Resume, At: s.Now.Add(time.Minute)}}
 	s.later(time.Minute)
 	s.decide("eu-1=EndedFailed eu-2=EndedFailed eu-3=start eu-4=WaveClosed")
-	s.Fleets[0].Waves[0].MaxFailures = nil
-	s.Fleets[0].MaxFailures = 0
+	s.Fleets[0].Waves[0].MaxFailures = new(0)
+	s.Fleets[0].MaxFailures = 0 // which is told first
 	s.later(time.Minute)
 	s.end(rollout.Failed, "eu-3")
 	d = s.decide("eu-1=EndedFailed eu-2=EndedFailed eu-3=EndedFailed eu-4=Halted")
