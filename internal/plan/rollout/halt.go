@@ -97,8 +97,9 @@ func (p *planner) tooManyFailures(f Fleet) fleet.Reason {
 	names := p.failed(f, members)
 	tolerated, where := f.MaxFailures, ""
 	for _, w := range f.Waves {
-		if failed := p.failed(f, w.Members); w.MaxFailures != nil && len(failed) > *w.MaxFailures && len(names) <= tolerated {
-			names, tolerated, where, members = failed, *w.MaxFailures, " in wave "+w.Name, w.Members
+		if w.MaxFailures != nil && len(names) <= tolerated {
+			members = w.Members
+			names, tolerated, where = p.failed(f, members), *w.MaxFailures, " in wave "+w.Name
 		}
 	}
 	if len(names) <= tolerated {

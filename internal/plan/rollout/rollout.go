@@ -9,7 +9,6 @@ package rollout
 import (
 	"cmp"
 	"fmt"
-	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -263,8 +262,13 @@ func newPlanner(in Input) *planner {
 // many, and mostly they come so: what is in order is not copied.
 func byMember(upgrades []Upgrade) map[string][]Upgrade {
 	lists := map[string][]Upgrade{}
-	for run := range runs(upgrades) {
-		name := run[0].Member
+	for len(upgrades) > 0 {
+		name, n := upgrades[0].Member, 1
+		for n < len(upgrades) && upgrades[n].Member == name {
+			n++
+		}
+		run := upgrades[:n]
+		upgrades = upgrades[n:]
 		if list, begun := lists[name]; begun {
 			run = slices.Concat(list, run)
 		}
@@ -277,22 +281,6 @@ func byMember(upgrades []Upgrade) map[string][]Upgrade {
 		}
 	}
 	return lists
-}
-
-// runs are the stretches of a list that are of one member.
-func runs(upgrades []Upgrade) iter.Seq[[]Upgrade] {
-	return func(yield func([]Upgrade) bool) {
-		for len(upgrades) > 0 {
-			n := 1
-			for n < len(upgrades) && upgrades[n].Member == upgrades[0].Member {
-				n++
-			}
-			if !yield(upgrades[:n]) {
-				return
-			}
-			upgrades = upgrades[n:]
-		}
-	}
 }
 
 func (p *planner) fleet(f Fleet) {

@@ -1,6 +1,7 @@
 package rollout_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -308,6 +309,12 @@ func TestHaltOfWaves(t *testing.T) {
 		t.Errorf("with a wave that waits: halt %q, want Halted", got)
 	}
 
+	aborted := upgrade("eu-1", 1, rollout.Aborted, time.Hour)
+	d = rollout.Decide(rollout.Input{Now: now, Members: members("eu-1=v1.36.3 eu-2=v1.37.2"), Fleets: []rollout.Fleet{waves}, Upgrades: append(failed, aborted)})
+	if got := d.Fleets[0].Halt.Code; got != fleet.Halted {
+		t.Errorf("with one that was aborted: halt %q, want Halted", got)
+	}
+
 	gone := main(5, "eu-2")
 	gone.Release = rollout.Release{Name: "2026.11"}
 	d = rollout.Decide(rollout.Input{
@@ -324,6 +331,43 @@ func TestHaltOfWaves(t *testing.T) {
 	})
 	if got := d.Waiting["eu-2"].Code; got != fleet.NoRelease || len(d.Start) > 0 {
 		t.Errorf("retried without a release: starts %v, waits for %q; want NoRelease", d.Start, got)
+	}
+}
+
+// TestHaltNamesAFew: of many that failed, the first five by name are told.
+func TestHaltNamesAFew(t *testing.T) {
+	for _, test := range []struct {
+		failed int
+		want   string
+	}{
+		{5, "5 failed (eu-1, eu-2, eu-3, eu-4, eu-5), 0 tolerated"},
+		{7, "7 failed (eu-1, eu-2, eu-3, eu-4, eu-5 and 2 more), 0 tolerated"},
+	} {
+		in := rollout.Input{Now: now, Members: members("eu-9=v1.36.3"), Fleets: []rollout.Fleet{main(5, "eu-9")}}
+		for i := range test.failed {
+			name := fmt.Sprintf("eu-%d", i+1)
+			in.Fleets[0].Waves[0].Members = append(in.Fleets[0].Waves[0].Members, name)
+			in.Members = append(in.Members, members(name+"=v1.36.3")...)
+			in.Upgrades = append(in.Upgrades, upgrade(name, 1, rollout.Failed, time.Hour))
+		}
+		if got := rollout.Decide(in).Fleets[0].Halt.Message; got != test.want {
+			t.Errorf("halt: %q, want %q", got, test.want)
+		}
+	}
+}
+
+// TestUpgradesInAnyOrder: the last upgrade of a member is that of the highest
+// number, wherever in the list it is.
+func TestUpgradesInAnyOrder(t *testing.T) {
+	in := rollout.Input{Now: now, Members: members("eu-1=v1.36.3 eu-2=v1.36.3"), Fleets: []rollout.Fleet{main(5, "eu-1", "eu-2")}}
+	in.Upgrades = []rollout.Upgrade{
+		upgrade("eu-1", 3, rollout.Superseded, time.Hour), upgrade("eu-2", 1, rollout.Superseded, time.Hour),
+		upgrade("eu-1", 2, rollout.Superseded, 3*time.Hour), upgrade("eu-1", 1, rollout.Superseded, 2*time.Hour),
+	}
+	want := text(`start eu-1.4 for main/all revision 3 at 2026.11
+		start eu-2.2 for main/all revision 3 at 2026.11`)
+	if diff := cmp.Diff(want, told(rollout.Decide(in))); diff != "" {
+		t.Errorf("decision (-want +got):\n%s", diff)
 	}
 }
 

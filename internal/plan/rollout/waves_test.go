@@ -323,9 +323,22 @@ func TestStuck(t *testing.T) {
 	if diff := cmp.Diff(want, d.Waiting["eu-1"]); diff != "" {
 		t.Errorf("eu-1 (-want +got):\n%s", diff)
 	}
+	if got := d.Waiting["eu-2"].Since; !got.Equal(s.Now) {
+		t.Errorf("halted since %s, want %s: from when on it was stuck", got, s.Now)
+	}
+	s.Approvals = []rollout.Approval{{Name: "early", Fleet: "main", Revision: 3, Subject: rollout.Resume, At: s.Now.Add(-time.Minute)}}
+	s.decide("eu-1=Stuck eu-2=Halted")
 	s.Approvals = []rollout.Approval{{Name: "go", Fleet: "main", Revision: 3, Subject: rollout.Resume, At: s.Now.Add(time.Minute)}}
 	s.later(time.Minute)
 	s.decide("eu-1=Stuck eu-2=start")
+
+	s = tell(t, "all: eu-1 eu-2")
+	s.Fleets[0].Waves[0].MaxConcurrent = 1
+	s.decide("eu-1=start eu-2=WaveFull")
+	s.Upgrades[0].Step, s.Upgrades[0].Since = rollout.Nodes, s.Now
+	s.end(rollout.Done, "eu-1")
+	s.later(90 * time.Minute)
+	s.decide("eu-2=start") // for what has ended is not stuck
 
 	s = tell(t, "all: eu-1 eu-2")
 	s.Fleets[0].Waves[0].MaxConcurrent = 1
@@ -431,6 +444,7 @@ func TestStranded(t *testing.T) {
 func TestDuplicate(t *testing.T) {
 	s := tell(t, "all: eu-1 eu-2 eu-3 eu-4")
 	s.member("eu-1").Cluster, s.member("eu-3").Cluster, s.member("eu-4").Cluster = "local/c", "local/c", "local/d"
+	slices.Reverse(s.Members)
 	d := s.decide("eu-1=Duplicate eu-2=start eu-3=Duplicate eu-4=start")
 	want := fleet.Reason{
 		Code: fleet.Duplicate, Object: "member eu-3", Message: "eu-1 and eu-3 are the same cluster",
