@@ -85,6 +85,9 @@ func TestShrunk(t *testing.T) {
 			t.Errorf("4 of 41: halt %q", got)
 		}
 		s.later(10*time.Minute - 1)
+		if got := halt(s); got != "" {
+			t.Errorf("still 4 of 41: halt %q", got)
+		}
 		vanish(s, 1)
 		if got := halt(s); got != fleet.InventoryShrank {
 			t.Errorf("5 of 41: halt %q", got)

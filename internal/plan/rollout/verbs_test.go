@@ -2,6 +2,7 @@ package rollout_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -310,9 +311,20 @@ func TestHaltOfWaves(t *testing.T) {
 	}
 
 	aborted := upgrade("eu-1", 1, rollout.Aborted, time.Hour)
-	d = rollout.Decide(rollout.Input{Now: now, Members: members("eu-1=v1.36.3 eu-2=v1.37.2"), Fleets: []rollout.Fleet{waves}, Upgrades: append(failed, aborted)})
-	if got := d.Fleets[0].Halt.Code; got != fleet.Halted {
-		t.Errorf("with one that was aborted: halt %q, want Halted", got)
+	for revision, list := range map[int64]func(rollout.WaveState) []string{
+		3: func(w rollout.WaveState) []string { return w.Aborted },
+		2: func(w rollout.WaveState) []string { return w.Waiting }, // that is over
+	} {
+		aborted.Revision = revision
+		d = rollout.Decide(rollout.Input{
+			Now: now, Members: members("eu-1=v1.36.3 eu-2=v1.37.2"), Fleets: []rollout.Fleet{waves}, Upgrades: append(slices.Clone(failed), aborted),
+		})
+		if got := d.Fleets[0].Halt.Code; got != fleet.Halted {
+			t.Errorf("with one that was aborted in revision %d: halt %q, want Halted", revision, got)
+		}
+		if diff := cmp.Diff([]string{"eu-1"}, list(d.Fleets[0].Waves[0])); diff != "" {
+			t.Errorf("aborted in revision %d (-want +got):\n%s", revision, diff)
+		}
 	}
 
 	gone := main(5, "eu-2")
