@@ -116,6 +116,21 @@ func TestConditions(t *testing.T) {
 			- NotSkipped Skipped: left out by ann: audit (1h0m0s ago)
 			- NotFailed EndedFailed: its upgrade failed in this revision (1h0m0s ago)
 			+ NotHalted: 1 failed, 1 tolerated`},
+		{"left out, after it failed and was retried", func(in *rollout.Input) {
+			in.Freezes, in.Approvals = []rollout.Freeze{freeze(rollout.Skip)}, []rollout.Approval{retry(time.Minute)}
+			in.Upgrades = []rollout.Upgrade{upgrade("eu-1", 1, rollout.Failed, time.Hour)}
+		}, `
+			- NotSkipped Skipped: left out by ann: audit (1h0m0s ago)
+			+ NotFailed: eu-1.1 failed, and somebody said that it may start again
+			+ NotHalted: 1 failed, 1 tolerated`},
+		{"left out, after it failed, and there since", func(in *rollout.Input) {
+			in.Freezes = []rollout.Freeze{freeze(rollout.Skip)}
+			in.Upgrades = []rollout.Upgrade{upgrade("eu-1", 1, rollout.Failed, time.Hour)}
+			in.Members[0].ControlPlane, in.Members[0].Oldest = version("v1.37.2"), version("v1.37.2")
+		}, `
+			- NotSkipped Skipped: left out by ann: audit (1h0m0s ago)
+			- NotFailed EndedFailed: its upgrade failed in this revision (1h0m0s ago)
+			+ NotHalted: 1 failed, 1 tolerated`},
 		{"failed", func(in *rollout.Input) {
 			in.Upgrades = []rollout.Upgrade{upgrade("eu-1", 1, rollout.Failed, time.Hour)}
 		}, `
@@ -191,6 +206,10 @@ func TestConditions(t *testing.T) {
 			in.Upgrades, in.Fleets[0].ReportDrift = []rollout.Upgrade{upgrade("eu-1", 1, rollout.Done, time.Hour)}, true
 		}, `
 			- NotContested Behind: was brought to 2026.11 at 2026-11-03 21:00:00 and is behind again; the fleet reports drift and leaves it (1h0m0s ago)`},
+		{"brought to the release before", func(in *rollout.Input) {
+			in.Upgrades = []rollout.Upgrade{upgrade("eu-1", 1, rollout.Done, time.Hour)}
+			in.Upgrades[0].Revision = 2
+		}, ``},
 		{"brought back", func(in *rollout.Input) {
 			in.Upgrades = []rollout.Upgrade{upgrade("eu-1", 1, rollout.Done, time.Hour)}
 		}, `

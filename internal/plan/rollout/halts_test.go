@@ -141,10 +141,59 @@ func TestShrunk(t *testing.T) {
 			}
 		}
 	})
+	t.Run("a few to another wave, and then one", func(t *testing.T) {
+		s := begin(t)
+		s.Fleets[0].Waves[0].Members, s.Fleets[0].Waves[2].Members = many[4:], many[:4]
+		if got := halt(s); got != "" {
+			t.Errorf("4 of 41: halt %q", got)
+		}
+		s.Fleets[0].Waves[0].Members, s.Fleets[0].Waves[2].Members = many[5:], many[:5]
+		if got := halt(s); got != fleet.InventoryShrank {
+			t.Errorf("5 of 41: halt %q", got)
+		}
+	})
 	t.Run("a wave that is renamed", func(t *testing.T) {
 		s := begin(t)
 		s.Fleets[0].Waves[0].Name = "z"
 		if got := halt(s); got != "" {
+			t.Errorf("halt %q", got)
+		}
+		seats := map[rollout.Seat]int{}
+		for _, seat := range s.Fleets[0].Roster.Seats {
+			seat.ID = 0
+			seats[seat]++
+		}
+		want := map[rollout.Seat]int{{Wave: "z"}: 40, {Wave: "b", Cohort: true}: 1}
+		if diff := cmp.Diff(want, seats); diff != "" {
+			t.Errorf("seats (-want +got):\n%s", diff)
+		}
+	})
+	t.Run("a tenth of fifty", func(t *testing.T) {
+		s := begin(t)
+		for i := range 9 {
+			name := fmt.Sprintf("ap-%d", i)
+			s.join(name)
+			s.Fleets[0].Waves[0].Members = append(slices.Clone(s.Fleets[0].Waves[0].Members), name)
+		}
+		if got := halt(s); got != "" {
+			t.Errorf("nine more: halt %q", got)
+		}
+		vanish(s, 4)
+		if got := halt(s); got != "" {
+			t.Errorf("4 of 50: halt %q", got)
+		}
+		vanish(s, 1)
+		if got := halt(s); got != fleet.InventoryShrank {
+			t.Errorf("5 of 50: halt %q", got)
+		}
+	})
+	t.Run("of no wave", func(t *testing.T) {
+		s := tell(t, "a: eu-1")
+		s.join("eu-2", "eu-3", "eu-4")
+		s.Fleets[0].NoWave = []string{"eu-2", "eu-3", "eu-4"}
+		s.decide("eu-1=start eu-2=NoWave eu-3=NoWave eu-4=NoWave")
+		s.Fleets[0].NoWave = nil
+		if got := halt(s); got != fleet.InventoryShrank {
 			t.Errorf("halt %q", got)
 		}
 	})

@@ -87,8 +87,7 @@ func (f Fleet) has(wave string) bool {
 // has come there late.
 func (r *Roster) seat(waves map[uint32]string, missing func(Seat) bool) {
 	for i, seat := range r.Seats {
-		wave, there := waves[seat.ID]
-		if there && wave != seat.Wave && !missing(seat) {
+		if wave := waves[seat.ID]; wave != seat.Wave && !missing(seat) {
 			r.Seats[i] = Seat{ID: seat.ID, Wave: wave}
 		}
 		delete(waves, seat.ID)

@@ -126,33 +126,27 @@ func NoFleet() fleet.Reason {
 }
 
 func notSkipped(p *planner, q *question) fleet.Reason {
-	if q.stands != skipped {
-		return fleet.Reason{}
-	}
 	return p.verbs.skipped(*q.fleet, q.name)
 }
 
 func notFailed(p *planner, q *question) fleet.Reason {
-	if !p.unhelped(q, failed, Upgrade.failed) {
+	if !p.unhelped(q, Upgrade.failed) {
 		return fleet.Reason{}
 	}
 	return p.ended(q, fleet.EndedFailed, "its upgrade failed in this revision", "repair the cause, then let it start again")
 }
 
 func notAborted(p *planner, q *question) fleet.Reason {
-	if !p.unhelped(q, aborted, Upgrade.aborted) {
+	if !p.unhelped(q, Upgrade.aborted) {
 		return fleet.Reason{}
 	}
 	return p.ended(q, fleet.EndedAborted, "its upgrade was aborted in this revision", "let it start again")
 }
 
 // unhelped tells whether a member's upgrade ended in a way that only a person gets
-// it on from, and none has; of one that is left out, too.
-func (p *planner) unhelped(q *question, stands standing, ended func(Upgrade, Fleet) bool) bool {
-	if q.stands == skipped {
-		return ended(q.last, *q.fleet) && !p.verbs.retried(*q.fleet, q.name, q.last)
-	}
-	return q.stands == stands
+// it on from, and none has.
+func (p *planner) unhelped(q *question, ended func(Upgrade, Fleet) bool) bool {
+	return ended(q.last, *q.fleet) && !p.verbs.retried(*q.fleet, q.name, q.last)
 }
 
 // ended is what is said of a member whose upgrade ended before the release. One
@@ -163,7 +157,7 @@ func (p *planner) ended(q *question, code fleet.Code, message, fix string) fleet
 		Fix: fmt.Sprintf("%s: refit retry %s --reason …", fix, q.name),
 	}
 	target := q.fleet.Release.Target
-	if m := q.member; !p.reached(*q.fleet, q.name) && !target.IsZero() && m.ControlPlane.Reaches(target) && m.Oldest.Less(target) {
+	if m := q.member; m.ControlPlane.Reaches(target) && m.Oldest.Less(target) {
 		reason.Code = fleet.Stranded
 		reason.Message += fmt.Sprintf(", on the way: its control plane is at %s, its oldest part at %s", m.ControlPlane, m.Oldest)
 		reason.Fix += "; or take the control plane back, where its provider still can"

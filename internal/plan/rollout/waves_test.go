@@ -164,6 +164,51 @@ func TestSoakIsOfTheCohort(t *testing.T) {
 	s.decide("eu-3=Halted eu-4=EndedFailed")
 }
 
+// cohort are the members that their wave opened with, by the roster.
+func (s *story) cohort() string {
+	var names []string
+	for _, m := range s.Members {
+		for _, seat := range s.Fleets[0].Roster.Seats {
+			if seat.ID == rollout.SeatOf(m) && seat.Cohort {
+				names = append(names, seat.Wave+":"+m.Name)
+			}
+		}
+	}
+	return strings.Join(names, " ")
+}
+
+// TestCohorts: a wave waits for whom it opened with, until it opens again.
+func TestCohorts(t *testing.T) {
+	s := tell(t, "canary: eu-1 eu-2", "prod: eu-3", "rest: eu-4")
+	s.decide("eu-1=start eu-2=start eu-3=WaveClosed eu-4=WaveClosed")
+	s.later(time.Minute)
+	s.end(rollout.Done, "eu-1", "eu-2")
+	s.decide("eu-3=start eu-4=WaveClosed")
+	if got, want := s.cohort(), "canary:eu-1 canary:eu-2 prod:eu-3"; got != want {
+		t.Errorf("the second wave is open: cohorts %q, want %q", got, want)
+	}
+
+	// Who comes from another wave's cohort is of this one's no part.
+	s.Fleets[0].Waves[0].Members, s.Fleets[0].Waves[1].Members = []string{"eu-1"}, []string{"eu-2", "eu-3"}
+	s.member("eu-2").Ready = false
+	s.later(time.Minute)
+	s.end(rollout.Done, "eu-3")
+	s.decide("eu-4=start")
+
+	// Who is gone when a wave opens again is not of it when it comes back.
+	s.Fleets[0].Waves[1].Members = []string{"eu-3"}
+	s.decide("")
+	s.Fleets[0].Revision = 4
+	for i := range s.Fleets[0].Waves {
+		s.Fleets[0].Waves[i].OpenedAt, s.Fleets[0].Waves[i].PassedAt = time.Time{}, time.Time{}
+	}
+	s.later(time.Minute)
+	s.decide("")
+	if got, want := s.cohort(), "canary:eu-1 prod:eu-3 rest:eu-4"; got != want {
+		t.Errorf("after the next revision: cohorts %q, want %q", got, want)
+	}
+}
+
 // TestMadeAnew: who was deleted and made anew with its old name is another member,
 // that has come late.
 func TestMadeAnew(t *testing.T) {
