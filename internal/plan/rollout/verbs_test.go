@@ -76,6 +76,16 @@ func TestFreezes(t *testing.T) {
 			recheck: later,
 		},
 		{
+			name: "several, of which the second ends first",
+			freezes: []rollout.Freeze{
+				{Name: "a", Fleet: "main", Stops: rollout.Starts, Until: later.Add(time.Hour), By: "ann", Reason: "a"},
+				{Name: "b", Fleet: "main", Stops: rollout.Starts, Until: later, By: "bob", Reason: "b"},
+			},
+			want: `eu-1 Frozen: frozen by ann until 2026-11-04 00:00:00 UTC: a
+				eu-2 Frozen: frozen by ann until 2026-11-04 00:00:00 UTC: a`,
+			recheck: later,
+		},
+		{
 			name:    "that leaves one out",
 			freezes: []rollout.Freeze{{Name: "eu-1", Member: "eu-1", Stops: rollout.Skip, By: "ann", Reason: "is to be scrapped"}},
 			want: `start eu-2.1 for main/all revision 3 at 2026.11
