@@ -67,8 +67,8 @@ func (p *planner) ahead(f Fleet, w Wave, state WaveState, roster Roster, halted 
 	since := state.OpenedAt
 	for _, name := range cohort {
 		for _, u := range p.upgrades[name] {
-			if u.of(f) && u.Outcome == Done && u.EndedAt.After(since) {
-				since = u.EndedAt
+			if u.of(f) && u.Outcome == Done {
+				since = latest(since, u.EndedAt)
 			}
 		}
 	}
@@ -140,7 +140,11 @@ func (p *planner) well(q *question) fleet.Reason {
 // wave starts as many waiting members as there are slots, and says of each
 // member why it does not start.
 func (p *planner) wave(q question, state WaveState) {
-	q.inFlight, q.fullSince = len(state.Running)+p.elsewhere(*q.fleet, state), p.youngest(*q.fleet, state)
+	flying := p.flying(*q.fleet, state)
+	q.inFlight = len(flying)
+	for _, u := range flying {
+		q.fullSince = latest(q.fullSince, u.StartedAt)
+	}
 	p.settled(&q, state)
 	for _, name := range p.order(state.Waiting) {
 		q.about(p, name, waiting)
@@ -155,28 +159,24 @@ func (p *planner) wave(q question, state WaveState) {
 	}
 }
 
-// youngest is when the last of those that are in flight in a wave began.
-func (p *planner) youngest(f Fleet, state WaveState) time.Time {
-	var began time.Time
+// flying are the upgrades that have a slot of a wave: those of its members, and
+// those that began in it and whose member has left it since.
+func (p *planner) flying(f Fleet, state WaveState) []Upgrade {
+	var flying []Upgrade
 	for _, u := range p.running {
 		_, here := slices.BinarySearch(state.Running, u.Member)
-		if (here || u.FleetUID == f.UID && u.Wave == state.Name) && u.StartedAt.After(began) {
-			began = u.StartedAt
+		if here || u.FleetUID == f.UID && u.Wave == state.Name {
+			flying = append(flying, u)
 		}
 	}
-	return began
+	return flying
 }
 
-// elsewhere counts the upgrades in flight that began in a wave which their
-// member has left: they keep its slot.
-func (p *planner) elsewhere(f Fleet, state WaveState) int {
-	count := 0
-	for _, u := range p.running {
-		if u.FleetUID == f.UID && u.Wave == state.Name && !slices.Contains(state.Running, u.Member) {
-			count++
-		}
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
 	}
-	return count
+	return a
 }
 
 // order puts those first that have the longest way to go: they end last.

@@ -247,6 +247,30 @@ func TestKeepsItsWave(t *testing.T) {
 	s.decide("eu-2=start eu-3=WaveFull")
 }
 
+// TestSlots: a wave's slots are taken by its members, whoever moves them, and by
+// those that began in it; it is full since the last of them began.
+func TestSlots(t *testing.T) {
+	s := tell(t, "a: eu-1 eu-2", "b: eu-3 eu-4 eu-5")
+	s.Fleets[0].Waves[0].PassedAt, s.Fleets[0].Waves[0].OpenedAt, s.Fleets[0].Waves[0].MaxConcurrent = now, now, 3
+	s.join("us-1")
+	flying := func(member, fleetUID, wave string, ago time.Duration) rollout.Upgrade {
+		return rollout.Upgrade{Member: member, N: 1, FleetUID: fleetUID, Revision: 3, Wave: wave, StartedAt: now.Add(-ago)}
+	}
+	s.Upgrades = []rollout.Upgrade{
+		flying("eu-1", "uid-of-another", "z", 50*time.Minute),
+		flying("eu-3", "uid-of-main", "a", 30*time.Minute),
+		flying("eu-4", "uid-of-main", "a", 40*time.Minute),
+		flying("eu-5", "uid-of-main", "b", 10*time.Minute),
+		flying("us-1", "uid-of-another", "a", 5*time.Minute),
+	}
+	d := s.decide("eu-2=WaveFull")
+	if got, want := d.Waiting["eu-2"].Since, now.Add(-30*time.Minute); !got.Equal(want) {
+		t.Errorf("full since %s, want %s", got, want)
+	}
+	s.Fleets[0].Waves[0].MaxConcurrent = 4
+	s.decide("eu-2=start")
+}
+
 // TestMaxFailures of a fleet and of a wave; more than one of either halt it, and
 // a person's word counts for those before it.
 func TestMaxFailures(t *testing.T) {
