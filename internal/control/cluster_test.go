@@ -91,13 +91,7 @@ func (c *cluster) after(call fake.Call) {
 	c.judge().After(call)
 	s := c.Look()
 	for _, p := range s.Pools {
-		machines := 0
-		for _, m := range s.Machines {
-			if m.Pool == p.Name {
-				machines++
-			}
-		}
-		c.most[p.Name] = max(c.most[p.Name], machines)
+		c.most[p.Name] = max(c.most[p.Name], s.Count(p.Name))
 		c.fewest[p.Name] = min(c.fewest[p.Name], len(c.TakesPods(p.Name)))
 	}
 }

@@ -229,7 +229,7 @@ func (b *bench) build(ctx context.Context, suites []suite) error {
 	if len(suites) == 0 {
 		return nil
 	}
-	args := []string{"test", "-c", "-vet=off", "-ldflags=-w", "-o", b.dir + string(filepath.Separator)} // nobody debugs a mutant
+	args := []string{"test", "-c", "-vet=off", "-ldflags=-w", "-o", b.dir + string(filepath.Separator)} // nobody debugs or vets a mutant
 	if b.overlay != "" {
 		args = append(args, "-overlay", b.overlay)
 	}

@@ -387,6 +387,17 @@ func (c *Cluster) revised() int {
 // delete notes that an object is gone.
 func (c *Cluster) delete() { c.deleted = c.revised() }
 
+// Count is how many machines a pool has.
+func (s State) Count(pool string) int {
+	count := 0
+	for _, m := range s.Machines {
+		if m.Pool == pool {
+			count++
+		}
+	}
+	return count
+}
+
 // TakesPods are the machines of a pool that do, by id.
 func (c *Cluster) TakesPods(pool string) []string {
 	c.mu.Lock()

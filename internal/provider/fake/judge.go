@@ -34,8 +34,8 @@ func (j Judge) After(call Call) {
 	}
 	s := j.Cluster.Look()
 	for _, p := range s.Pools {
-		if most := p.Size + j.Surge; call.Verb == AddNode && j.machines(s, p) > most {
-			j.Breaks("%s: after %s pool %s has %d machines; its size is %d, surge %d", j.Cluster.name, call.Verb, p.Name, j.machines(s, p), p.Size, j.Surge)
+		if machines := s.Count(p.Name); call.Verb == AddNode && machines > p.Size+j.Surge {
+			j.Breaks("%s: after %s pool %s has %d machines; its size is %d, surge %d", j.Cluster.name, call.Verb, p.Name, machines, p.Size, j.Surge)
 		}
 		taking := len(j.Cluster.TakesPods(p.Name))
 		if takes := call.Verb == PatchNode || call.Verb == RemoveNode; takes && taking < p.Size-j.Unavailable {
@@ -43,14 +43,4 @@ func (j Judge) After(call Call) {
 				j.Cluster.name, call.Verb, call.What, taking, p.Name, p.Size, j.Unavailable)
 		}
 	}
-}
-
-func (j Judge) machines(s State, p Pool) int {
-	count := 0
-	for _, m := range s.Machines {
-		if m.Pool == p.Name {
-			count++
-		}
-	}
-	return count
 }
