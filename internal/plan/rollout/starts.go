@@ -201,10 +201,10 @@ func oneMember(p *planner, q *question) fleet.Reason {
 func notFrozen(p *planner, q *question) fleet.Reason { return p.verbs.frozen(*q.fleet, q.name) }
 
 func notHalted(p *planner, q *question) fleet.Reason {
-	if why := q.halts[tooManyFailed]; !why.IsZero() && !p.excepted(*q.fleet, q.name) {
-		return why
+	if p.excepted(*q.fleet, q.name) {
+		return fleet.Reason{}
 	}
-	return fleet.Reason{}
+	return q.halts[tooManyFailed]
 }
 
 func observed(p *planner, q *question) fleet.Reason {
