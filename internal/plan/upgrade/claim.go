@@ -35,11 +35,10 @@ func claimed(in Input, step Step) Step {
 		step.Actions = []plan.Action{plan.Release{Holder: claim.Holder, UID: claim.UID, ResourceVersion: claim.ResourceVersion}}
 		step.Outcome, step.Recheck = Going, in.Now.Add(pollClaimed)
 		step.Name = cmp.Or(step.Name, Settle)
-		return step
 	case mayHold(in, step):
 		return stand(in, step, unreachable(in.Cluster.ControlPlane))
 	case step.Outcome != Going:
-		return step // there is nothing to change, whoever is at work
+		// There is nothing to change, whoever is at work.
 	case elsewhere(in):
 		return stand(in, step, claimedElsewhere(in))
 	case changes && !claim.Seen:
@@ -93,9 +92,10 @@ func makeClaim(in Input) plan.Claim {
 	}
 }
 
-// ours tells whether the claim is seen to be this upgrade's.
+// ours tells whether the claim is seen to be this upgrade's: one that was not seen
+// has no holder.
 func ours(in Input) bool {
-	return in.Cluster.Claim.Seen && in.Cluster.Claim.Holder == fleet.Holder{Hub: in.Hub, Upgrade: in.UID}
+	return in.Cluster.Claim.Holder == fleet.Holder{Hub: in.Hub, Upgrade: in.UID}
 }
 
 // due tells whether the claim is to be renewed before anything else.

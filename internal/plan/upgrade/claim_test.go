@@ -60,6 +60,18 @@ func TestClaim(t *testing.T) {
 				again in 30s`,
 		},
 		{
+			name: "but who has one looks when it is to be renewed", situation: situation{claim: hub + " " + us + " 50s"},
+			want: `Settle v1.37.2
+				Settling: seen healthy for less than 30s
+				again in 10s`,
+		},
+		{
+			name: "nor to see whose it is", situation: situation{claim: "unseen"},
+			want: `Settle v1.37.2
+				Settling: seen healthy for less than 30s
+				again in 30s`,
+		},
+		{
 			name: "but says whose it is", situation: situation{claim: "uid-of-other theirs 1m"},
 			want: `Settle v1.37.2
 				ClaimedElsewhere: hub uid-of-other is at work in the member: nothing is done here until it has ended
@@ -86,6 +98,17 @@ func TestClaim(t *testing.T) {
 				again in 15s`,
 		},
 	}.run(t)
+}
+
+// A claim lasts five minutes, and says which version of it is replaced.
+func TestClaimLasts(t *testing.T) {
+	step := upgrade.Next(situation{memory: "v1.37.2 Settle 1m", claim: hub + " " + us + " 60s"}.input())
+	want := []plan.Action{plan.Claim{
+		Holder: fleet.Holder{Hub: hub, Upgrade: us}, Lasts: 5 * time.Minute, UID: "uid-of-claim", ResourceVersion: "7",
+	}}
+	if diff := cmp.Diff(want, step.Actions); diff != "" {
+		t.Errorf("actions (-want +got):\n%s", diff)
+	}
 }
 
 // Every end lets the claim go first, if it is seen to be this upgrade's, and
@@ -147,6 +170,19 @@ func TestClaimRemembersNothing(t *testing.T) {
 		if got := told(step.Memory); got != "v1.37.2 Settle 1m0s" {
 			t.Errorf("claimed by %s: it remembers %s", claim, got)
 		}
+	}
+}
+
+// What is only seen while nothing may be done is remembered; an end that must
+// wait is not.
+func TestStandingRemembersWhatIsSeen(t *testing.T) {
+	seen := upgrade.Next(situation{claim: "uid-of-other theirs 1s"}.input())
+	if got, want := told(seen.Memory), "v1.37.2 Settle 0s"; got != want {
+		t.Errorf("seen healthy in another's hands, it remembers %q, want %q", got, want)
+	}
+	done := situation{from: "v1.36.3", memory: "v1.37.2 Nodes 2m 1m\n end Settle 1m", controlPlane: "v1.37.2", nodes: "v1.37.2", held: true}
+	if got, want := told(upgrade.Next(done.input()).Memory), "v1.37.2 Nodes 2m0s 1m0s\nend Settle 1m0s"; got != want {
+		t.Errorf("with its end held, it remembers %q, want %q", got, want)
 	}
 }
 

@@ -107,10 +107,7 @@ func (w Way) unnamed() fleet.Version {
 	if open := w.Memory.open(w.Step); len(open) > 0 {
 		return open[len(open)-1].Hop
 	}
-	if ahead := w.ahead(w.entered(fleet.Version{})); len(ahead) > 0 {
-		return ahead[0]
-	}
-	return w.Target
+	return append(w.ahead(w.entered(fleet.Version{})), w.Target)[0]
 }
 
 // hops are the passes, oldest first.

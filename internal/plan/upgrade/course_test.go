@@ -68,6 +68,15 @@ func TestCourse(t *testing.T) {
 		{name: "no version is offered any more", records: "v1.36.6/Settle v1.36.6/ControlPlane", step: "Preflight", want: []string{
 			"v1.36.6: +Settle +Preflight +ControlPlane +Bake +Nodes", "v1.37.2: +Settle >Preflight ControlPlane Bake Nodes", "end: Settle",
 		}},
+		{name: "the release's version is not offered any more", records: "v1.37.2/Settle", step: "Preflight", want: []string{
+			"v1.37.2: +Settle >Preflight ControlPlane Bake Nodes", "end: Settle",
+		}},
+		{name: "back at an earlier step", records: "v1.36.6/ControlPlane v1.36.6/Nodes", hop: "v1.36.6", step: "ControlPlane", want: []string{
+			"v1.36.6: +Settle +Preflight >ControlPlane Bake +Nodes", "v1.37.2: Settle Preflight ControlPlane Bake Nodes", "end: Settle",
+		}},
+		{name: "back in an earlier pass", records: "v1.36.6/ControlPlane v1.37.2/Settle…", hop: "v1.36.6", step: "ControlPlane", want: []string{
+			"v1.36.6: +Settle +Preflight >ControlPlane Bake Nodes", "v1.37.2: Settle Preflight ControlPlane Bake Nodes", "end: Settle",
+		}},
 		{name: "in the last pass", records: "v1.36.6/Settle v1.36.6/ControlPlane v1.36.6/Bake v1.37.2/Settle v1.37.2/ControlPlane…", hop: "v1.37.2", step: "ControlPlane", want: []string{
 			"v1.36.6: +Settle +Preflight +ControlPlane +Bake +Nodes", "v1.37.2: +Settle +Preflight >ControlPlane Bake Nodes", "end: Settle",
 		}},
@@ -76,6 +85,9 @@ func TestCourse(t *testing.T) {
 		}},
 		{name: "at the very end", records: "v1.36.6/ControlPlane v1.37.2/ControlPlane v1.37.2/Nodes /Settle…", hop: "v1.37.2", step: "Settle", want: []string{
 			"v1.36.6: +Settle +Preflight +ControlPlane +Bake +Nodes", "v1.37.2: +Settle +Preflight +ControlPlane +Bake +Nodes", "end: >Settle",
+		}},
+		{name: "back from the very end", records: "v1.37.2/Nodes /Settle…", hop: "v1.37.2", step: "Nodes", want: []string{
+			"v1.37.2: +Settle +Preflight +ControlPlane +Bake >Nodes", "end: Settle",
 		}},
 		{name: "another version of the minor than at first", records: "v1.36.6/Settle", hop: "v1.36.5", step: "Settle", want: []string{
 			"v1.36.5: >Settle Preflight ControlPlane Bake Nodes", "v1.37.2: Settle Preflight ControlPlane Bake Nodes", "end: Settle",
@@ -90,7 +102,7 @@ func TestCourse(t *testing.T) {
 			"v1.37.2: +Settle +Preflight +ControlPlane +Bake +Nodes", "end: >Settle",
 		}},
 		{name: "ended before it began", outcome: upgrade.Superseded},
-		{name: "done", records: "v1.37.2/Settle v1.37.2/ControlPlane /Settle", outcome: upgrade.Done, want: []string{
+		{name: "done", records: "v1.37.2/Settle v1.37.2/ControlPlane /Settle", hop: "v1.37.2", step: "Settle", outcome: upgrade.Done, want: []string{
 			"v1.37.2: +Settle +Preflight +ControlPlane +Bake +Nodes", "end: +Settle",
 		}},
 		{name: "done, and nothing is remembered", outcome: upgrade.Done},

@@ -71,6 +71,10 @@ func TestSilenceLeavesNodesOpen(t *testing.T) {
 	if got := told(upgrade.Next(s.input()).Memory); got != "v1.37.2 Nodes 2m0s" {
 		t.Errorf("got %v", got)
 	}
+	s.silent = ""
+	if step := upgrade.Next(s.input()); step.Outcome != upgrade.Going || told(step.Memory) != "v1.37.2 Nodes 2m0s 0s" {
+		t.Errorf("seen to have none in hand: outcome %q, remembers %s", step.Outcome, told(step.Memory))
+	}
 	steps{
 		{
 			name: "the operation that runs counts, wherever it is listed",

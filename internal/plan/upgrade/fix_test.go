@@ -25,6 +25,8 @@ func TestFix(t *testing.T) {
 		{"silent in its step", situation{from: "v1.36.3", controlPlane: "v1.37.2", memory: asked}, mend},
 		{"bake", situation{from: "v1.36.3", controlPlane: "v1.37.2", memory: "v1.37.2 ControlPlane 9m 8m\n v1.37.2 Bake 1m"}, mend},
 		{"nodes", situation{from: "v1.36.3", controlPlane: "v1.37.2", memory: "v1.37.2 ControlPlane 9m 8m\n v1.37.2 Nodes 1m"}, mend},
+		{"another hub at work", situation{claim: "uid-of-other theirs 4m59s"}, ""},
+		{"another hub that is gone", situation{claim: "uid-of-other theirs 5m"}, "if it is gone for good, let this hub take its place: refit takeover uid-of-other --reason …"},
 		{
 			"our own operation that failed",
 			situation{from: "v1.36.3", memory: asked, operations: []fleet.Operation{ended(token("v1.37.2"), "v1.37.2", fleet.Failed)}},

@@ -89,7 +89,8 @@ func endEarly(in Input, outcome Outcome, why fleet.Reason) Step {
 func bringToEnd(in Input, p pass, step Step, outcome Outcome, why fleet.Reason) Step {
 	step.Name, step.Hop = Nodes, p.to
 	step.Memory = in.Memory.enter(p, Nodes, in.Now, step)
-	if ours := giveBack(in); outcome == Aborted && hopeless(in, step.Why) && len(ours) > 0 {
+	if outcome == Aborted && hopeless(in, step.Why) {
+		ours := giveBack(in)
 		// It is left since when nothing moved any more: what was given back is not
 		// taken in hand once more.
 		step.Actions, step.Recheck, step.Memory = ours, in.Now.Add(pollRunning), in.Memory.leave(p, Nodes, step.Why.Since)
@@ -107,21 +108,22 @@ const showsWithin = 30 * time.Second
 // move: a budget's exhaustion for a moment is over in less.
 const abortPatience = 10 * time.Minute
 
-// hopeless tells whether a node in hand will not be drained unless a person helps.
+// hopeless tells whether a node in hand will not be brought to its end unless a
+// person helps: it is known since when it waits, as it is of what waits for pods,
+// budgets and others' cordons, and that is long ago.
 func hopeless(in Input, why fleet.Reason) bool {
-	stuck := []fleet.Code{fleet.PodWithoutOwner, fleet.SeveralBudgets, fleet.BudgetExhausted, fleet.PodTerminating}
-	return slices.Contains(stuck, why.Code) && !why.Since.IsZero() && in.Now.Sub(why.Since) >= abortPatience
+	return !why.Since.IsZero() && in.Now.Sub(why.Since) >= abortPatience
 }
 
 // unsettledChange says how a change of the control plane is still on its way;
 // empty where none is. One that was asked for may not have shown yet.
 func unsettledChange(in Input) string {
-	op, found := operation(in.Cluster, "")
-	if found && op.Phase == fleet.Running && !op.Foreign {
+	op := operation(in.Cluster)
+	if op.Phase == fleet.Running && !op.Foreign {
 		return "waiting for the control plane's operation to end"
 	}
 	for _, record := range in.Memory.open(ControlPlane) {
-		ended := found && op.Token == token(in, pass{to: record.Hop}, "control-plane")
+		ended := op.Token == token(in, pass{to: record.Hop}, "control-plane")
 		if !ended && !in.Cluster.Reaches(in.Cluster.ControlPlane.Oldest, record.Hop) {
 			return "waiting to see what became of the control plane's change"
 		}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"refit.dev/refit/internal/fleet"
+	"refit.dev/refit/internal/plan/upgrade"
 )
 
 // TestInFlightWhenTheWorldChanges is the table of that name, row by row: what
@@ -60,6 +61,10 @@ func TestInFlightWhenTheWorldChanges(t *testing.T) {
 		{name: "frozen in Nodes, nothing in hand: waits", situation: with(between, frozen), want: `Nodes v1.37.2
 			Frozen: frozen by ann: incident
 			again in 15s`},
+
+		{name: "frozen when all nodes are there: nothing is left to hold", situation: with(nodes, func(s *situation) { s.frozen, s.nodes = true, "v1.37.2" }), want: `Settle v1.37.2
+			Settling: seen healthy for less than 30s
+			again in 30s`},
 
 		{name: "withdrawn before ControlPlane: superseded", situation: with(before, withdrawn), want: `ended Superseded
 			Withdrawn: release 2026.11 was withdrawn: loses volumes`},
@@ -128,4 +133,18 @@ func TestInFlightWhenTheWorldChanges(t *testing.T) {
 		{name: "aborted and superseded: the person is told", situation: with(with(baking, aborted), func(s *situation) { s.superseded = true }), want: `ended Aborted
 			Aborted: aborted by ann: wrong night`},
 	}.run(t)
+}
+
+// Nodes that are held back with none in hand are left: nothing is open that an end would have to look for.
+func TestHeldNodesAreLeft(t *testing.T) {
+	const memory = "v1.37.2 ControlPlane 9m 8m\n v1.37.2 Nodes 3m"
+	for nodes, want := range map[string]string{
+		"v1.36.3 v1.37.2":  "v1.37.2 ControlPlane 9m0s 8m0s\nv1.37.2 Nodes 3m0s 0s",
+		"v1.36.3~ v1.37.2": "v1.37.2 ControlPlane 9m0s 8m0s\nv1.37.2 Nodes 3m0s",
+	} {
+		held := situation{from: "v1.36.3", controlPlane: "v1.37.2", nodes: nodes, template: "v1.37.2", memory: memory, frozen: true}
+		if got := told(upgrade.Next(held.input()).Memory); got != want {
+			t.Errorf("%s: it remembers\n%s\nwant\n%s", nodes, got, want)
+		}
+	}
 }

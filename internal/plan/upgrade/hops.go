@@ -144,9 +144,8 @@ func lowestOffered(c fleet.Cluster, floor fleet.Version) fleet.Version {
 func pinned(c fleet.Cluster, p pass) fleet.Version {
 	runs, pin := c.ControlPlane.Oldest, p.pin.Version
 	suffices := runs.SameMinor(p.floor) && runs.Reaches(p.floor)
-	offered := runs == pin || slices.Contains(c.Offers, pin)
 	switch {
-	case offered && pin.Reaches(p.floor) && (!suffices || runs.Reaches(pin)):
+	case slices.Contains(c.Offers, pin) && pin.Reaches(p.floor) && (!suffices || runs.Reaches(pin)):
 		return pin
 	case suffices:
 		return runs

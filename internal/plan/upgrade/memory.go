@@ -24,8 +24,7 @@ func begun(in Input, to fleet.Version) bool {
 	if record.Entered.IsZero() {
 		return false
 	}
-	op, _ := operation(in.Cluster, "")
-	shown := op.Token == token(in, p, "control-plane")
+	shown := operation(in.Cluster).Token == token(in, p, "control-plane")
 	cp := in.Cluster.ControlPlane.Oldest
 	return shown || cp.IsZero() || in.Cluster.Reaches(cp, to) || in.Now.Sub(record.Entered) < freshness
 }
@@ -56,11 +55,11 @@ func (m Memory) reached(p pass) bool {
 	return !m.record(p, ControlPlane).Finished.IsZero() || m.started(p, Nodes)
 }
 
-// open are the records of a step that was entered and not left, of any pass.
+// open are the records of a step that was not left, of any pass.
 func (m Memory) open(name StepName) []Record {
 	var list []Record
 	for _, r := range m.Records {
-		if r.Step == name && !r.Entered.IsZero() && r.Finished.IsZero() {
+		if r.Step == name && r.Finished.IsZero() {
 			list = append(list, r)
 		}
 	}
@@ -71,7 +70,7 @@ func (m Memory) open(name StepName) []Record {
 // left, or not for so long.
 func (m Memory) lately(name StepName, now time.Time, within time.Duration) (Record, bool) {
 	for _, r := range slices.Backward(m.Records) {
-		if r.Step == name && !r.Entered.IsZero() {
+		if r.Step == name {
 			return r, r.Finished.IsZero() || now.Sub(r.Finished) < within
 		}
 	}

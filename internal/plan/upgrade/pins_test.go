@@ -101,6 +101,31 @@ func TestHopPinned(t *testing.T) {
 			hop:       "v1.37.2",
 		},
 		{
+			name: "what the control plane has reached and no nodes need is behind",
+			situation: twoMinors(situation{
+				from: "v1.35.1", controlPlane: "v1.36.3", memory: "v1.36.3 ControlPlane 2m 1m\n v1.36.3 Bake 1m", pins: "v1.36.3 v1.37.2",
+			}),
+			hop: "v1.36.3", path: "v1.37.2",
+		},
+		{
+			name:      "nodes that are not there yet need it",
+			situation: situation{from: "v1.36.3", controlPlane: "v1.37.2", nodes: "v1.36.3 v1.37.2", template: "v1.37.2", pins: "v1.37.2"},
+			hop:       "v1.37.2", path: "v1.37.2",
+		},
+		{
+			name:      "so does the template of nodes that are",
+			situation: situation{from: "v1.36.3", controlPlane: "v1.37.2", nodes: "v1.37.2", template: "v1.36.3", pins: "v1.37.2"},
+			hop:       "v1.37.2", path: "v1.37.2",
+		},
+		{
+			name: "a minor that somebody else has taken it past needs none, and those behind it do",
+			situation: situation{
+				from: "v1.35.1", target: "v1.38.1", controlPlane: "v1.38.1", nodes: "v1.34.1", offers: "v1.36.3 v1.38.1",
+				memory: "v1.36.3 ControlPlane 2m 1m\n v1.36.3 Bake 1m", pins: "none",
+			},
+			hop: "v1.36.3", path: "v1.38.1",
+		},
+		{
 			name:      "a provider that picks patches has no pins",
 			situation: situation{controlPlane: "1.36", nodes: "v1.36.3", offers: "1.36 1.37", picks: true, pins: "v1.37.4"},
 			hop:       "v1.37.0",

@@ -60,9 +60,9 @@ func controlPlane(in Input, p pass) (Step, bool) {
 	cp := in.Cluster.ControlPlane
 	own := token(in, p, "control-plane")
 	soon := in.Now.Add(pollRunning)
-	if op, found := operation(in.Cluster, ""); found && op.Phase == fleet.Running {
+	if op := operation(in.Cluster); op.Phase == fleet.Running {
 		return Step{Why: underWay(in, op, own), Recheck: soon}, false
-	} else if found && op.Phase == fleet.Failed && op.Token == own {
+	} else if op.Phase == fleet.Failed && op.Token == own {
 		return failed(in, op), false
 	}
 	switch {
@@ -191,17 +191,16 @@ func roll(in Input, p pass, pool fleet.Pool, windDown bool) (Step, bool) {
 	return Step{Actions: decision.Actions, Why: decision.Why, Recheck: soon}, decision.Done
 }
 
-// operation is the control plane's (pool "") or a pool's operation that runs,
-// else the one that ended last.
-func operation(c fleet.Cluster, pool string) (fleet.Operation, bool) {
+// operation is the control plane's that runs, else the one that ended last; zero
+// where there is none.
+func operation(c fleet.Cluster) fleet.Operation {
 	var last fleet.Operation
-	found := false
 	for _, op := range c.Operations {
-		if op.Pool == pool && (!found || op.Phase == fleet.Running) {
-			last, found = op, true
+		if op.Pool == "" && (last.Phase == "" || op.Phase == fleet.Running) {
+			last = op
 		}
 	}
-	return last, found
+	return last
 }
 
 func rolledByOther(pool fleet.Pool, to fleet.Version) fleet.Reason {

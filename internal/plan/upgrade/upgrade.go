@@ -187,8 +187,8 @@ func next(in Input) Step {
 
 // ahead leaves out the passes that are behind: those before one that has begun.
 func ahead(in Input, list []pass) []pass {
-	for i := len(list) - 1; i > 0; i-- {
-		if begun(in, list[i].to) {
+	for i, p := range slices.Backward(list) {
+		if begun(in, p.to) {
 			return list[i:]
 		}
 	}
