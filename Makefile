@@ -38,7 +38,8 @@ e2e: build ## the journeys on real control planes, one at a time, and that they 
 	.ci/e2e
 
 long: ## what takes too long for every change: more properties, everything under the race detector, benchmarks
-	RAPID_CHECKS=3000 CGO_ENABLED=1 go test -race -tags long -count 1 -timeout 2h ./...
+	RAPID_CHECKS=3000 go test -tags long -count 1 -timeout 2h ./internal/fleet/... ./internal/plan/... ./internal/sim/...
+	CGO_ENABLED=1 go test -race -count 1 -timeout 2h ./...
 	CGO_ENABLED=1 go build -race -o bin/refit ./cmd/refit
 	.ci/e2e -tags e2e,long -timeout 4h
 	$(MAKE) bench
