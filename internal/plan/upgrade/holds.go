@@ -108,11 +108,11 @@ const showsWithin = 30 * time.Second
 // move: a budget's exhaustion for a moment is over in less.
 const abortPatience = 10 * time.Minute
 
-// hopeless tells whether a node in hand will not be brought to its end unless a
-// person helps: it is known since when it waits, as it is of what waits for pods,
-// budgets and others' cordons, and that is long ago.
+// hopeless tells whether a node in hand will not be drained unless a person helps.
+// What others cordoned is no reason to give up a node whose pods move.
 func hopeless(in Input, why fleet.Reason) bool {
-	return !why.Since.IsZero() && in.Now.Sub(why.Since) >= abortPatience
+	stuck := []fleet.Code{fleet.PodWithoutOwner, fleet.SeveralBudgets, fleet.BudgetExhausted, fleet.PodTerminating}
+	return slices.Contains(stuck, why.Code) && !why.Since.IsZero() && in.Now.Sub(why.Since) >= abortPatience
 }
 
 // unsettledChange says how a change of the control plane is still on its way;

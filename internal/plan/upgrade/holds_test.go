@@ -1,8 +1,11 @@
 package upgrade_test
 
 import (
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"refit.dev/refit/internal/fleet"
 	"refit.dev/refit/internal/plan/upgrade"
@@ -146,5 +149,38 @@ func TestHeldNodesAreLeft(t *testing.T) {
 		if got := told(upgrade.Next(held.input()).Memory); got != want {
 			t.Errorf("%s: it remembers\n%s\nwant\n%s", nodes, got, want)
 		}
+	}
+}
+
+// An abort waits for the nodes in hand, however long ago somebody else cordoned another.
+func TestAbortDoesNotGiveUpForOthersCordons(t *testing.T) {
+	in := situation{
+		from: "v1.36.3", controlPlane: "v1.37.2", nodes: "v1.36.3~ v1.36.3^ v1.37.2 v1.37.2", template: "v1.37.2",
+		memory: "v1.37.2 ControlPlane 40m 35m\n v1.37.2 Nodes 30m", aborted: true,
+	}.input()
+	in.Cluster.Pools[0].Size = 2 // so that one more is to go
+	in.Cluster.Pools[0].Nodes[1].CordonedAt = now.Add(-time.Hour)
+	want := `Nodes v1.37.2
+		remove node a
+		NodeCordoned: node b is cordoned by another upgrade
+		again in 2s`
+	step := upgrade.Next(in)
+	if diff := cmp.Diff(text(want), stepInWords(step)); diff != "" {
+		t.Errorf("step (-want +got):\n%s", diff)
+	}
+	if got := told(step.Memory); !strings.HasSuffix(got, "Nodes 30m0s") {
+		t.Errorf("it remembers\n%s\nwant the nodes open", got)
+	}
+}
+
+// Since when a pod keeps its node may be unknown; that is not long ago.
+func TestAbortDoesNotGiveUpOnUnknownTimes(t *testing.T) {
+	in := situation{
+		from: "v1.36.3", controlPlane: "v1.37.2", nodes: "v1.36.3~ v1.37.2", template: "v1.37.2",
+		memory: "v1.37.2 ControlPlane 40m 35m\n v1.37.2 Nodes 30m", aborted: true, stuck: "a",
+	}.input()
+	in.Cluster.Pools[0].Nodes[0].CordonedAt = time.Time{}
+	if step := upgrade.Next(in); step.Why.Code != fleet.PodWithoutOwner {
+		t.Errorf("it says %+v, want that it waits for the pod", step.Why)
 	}
 }
