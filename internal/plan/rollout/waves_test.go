@@ -302,6 +302,22 @@ func TestMaxFailures(t *testing.T) {
 	}
 }
 
+// TestMaxFailuresOfAnotherWave: what fails in one wave is not counted against
+// another.
+func TestMaxFailuresOfAnotherWave(t *testing.T) {
+	s := tell(t, "a: eu-1", "b: eu-2 eu-3")
+	s.Fleets[0].MaxFailures = 2
+	s.Fleets[0].Waves[0].MaxFailures = new(0)
+	s.Fleets[0].Waves[1].MaxConcurrent = 1
+	s.decide("eu-1=start eu-2=WaveClosed eu-3=WaveClosed")
+	s.later(time.Minute)
+	s.end(rollout.Done, "eu-1")
+	s.decide("eu-2=start eu-3=WaveFull")
+	s.later(time.Minute)
+	s.end(rollout.Failed, "eu-2")
+	s.decide("eu-2=EndedFailed eu-3=start")
+}
+
 // TestStuck: a step past three times what nine of ten take counts once, and goes
 // on; what waits for somebody is not stuck.
 func TestStuck(t *testing.T) {
@@ -399,6 +415,26 @@ func TestDrift(t *testing.T) {
 	}
 	s.later(1)
 	s.decide("eu-1=start")
+}
+
+// TestDriftForTheFirstTime: it is not fought over what was brought to the release
+// once, whatever came before.
+func TestDriftForTheFirstTime(t *testing.T) {
+	for _, before := range []rollout.Upgrade{
+		{Outcome: rollout.Done, Revision: 2},
+		{Outcome: rollout.Superseded, Revision: 3},
+	} {
+		s := tell(t, "all: eu-1")
+		before.Member, before.N, before.FleetUID, before.Wave = "eu-1", 1, "uid-of-main", "all"
+		before.StartedAt, before.EndedAt = now.Add(-2*time.Minute), now.Add(-time.Minute)
+		s.Upgrades = []rollout.Upgrade{before}
+		s.decide("eu-1=start")
+		s.later(time.Minute)
+		s.end(rollout.Done, "eu-1")
+		s.later(time.Minute)
+		s.member("eu-1").Oldest = version("v1.36.3")
+		s.decide("eu-1=start")
+	}
 }
 
 // TestStranded: who ended on the way is told both ways out.
