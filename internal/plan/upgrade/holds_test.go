@@ -184,3 +184,42 @@ func TestAbortDoesNotGiveUpOnUnknownTimes(t *testing.T) {
 		t.Errorf("it says %+v, want that it waits for the pod", step.Why)
 	}
 }
+
+// Whatever keeps a pod from moving for as long as an abort waits, its node is given back.
+func TestAbortGivesUpForPods(t *testing.T) {
+	budget := func(name string) fleet.Budget {
+		return fleet.Budget{Namespace: "shop", Name: name, Expected: 2, Desired: 2, Healthy: 2}
+	}
+	for _, test := range []struct {
+		why fleet.Code
+		pod fleet.Pod
+	}{
+		{fleet.PodWithoutOwner, fleet.Pod{Ready: true, Owner: fleet.OwnedByNobody}},
+		{fleet.BudgetExhausted, fleet.Pod{Ready: true, Owner: fleet.OwnedByController, Budgets: []string{"shop/db"}}},
+		{fleet.SeveralBudgets, fleet.Pod{Ready: true, Owner: fleet.OwnedByController, Budgets: []string{"shop/db", "shop/all"}}},
+		{fleet.PodTerminating, fleet.Pod{Owner: fleet.OwnedByController, Terminating: now.Add(-time.Hour)}},
+	} {
+		t.Run(string(test.why), func(t *testing.T) {
+			in := situation{
+				from: "v1.36.3", controlPlane: "v1.37.2", nodes: "v1.36.3~ v1.37.2", template: "v1.37.2",
+				memory: "v1.37.2 ControlPlane 80m 75m\n v1.37.2 Nodes 70m",
+			}.input()
+			test.pod.Namespace, test.pod.Name, test.pod.UID = "shop", "db-0", "uid-of-db-0"
+			in.Cluster.Budgets = []fleet.Budget{budget("db"), budget("all")}
+			in.Cluster.Pools[0].Size = 1
+			in.Cluster.Pools[0].Nodes[0].CordonedAt = now.Add(-time.Hour)
+			in.Cluster.Pools[0].Nodes[0].Pods = []fleet.Pod{test.pod}
+			if step := upgrade.Next(in); step.Why.Code != test.why {
+				t.Fatalf("it waits for %+v, want %s", step.Why, test.why)
+			}
+			in.Aborted = fleet.Reason{Code: fleet.UpgradeAborted, Message: "aborted by ann: wrong night"}
+			want := `Nodes v1.37.2
+				restore node a
+				Aborted: aborted by ann: wrong night; giving back 1 node(s) in hand, for their pods cannot move
+				again in 2s`
+			if diff := cmp.Diff(text(want), stepInWords(upgrade.Next(in))); diff != "" {
+				t.Errorf("step (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
