@@ -424,16 +424,18 @@ func TestDriftForTheFirstTime(t *testing.T) {
 		{Outcome: rollout.Done, Revision: 2},
 		{Outcome: rollout.Superseded, Revision: 3},
 	} {
-		s := tell(t, "all: eu-1")
-		before.Member, before.N, before.FleetUID, before.Wave = "eu-1", 1, "uid-of-main", "all"
-		before.StartedAt, before.EndedAt = now.Add(-2*time.Minute), now.Add(-time.Minute)
-		s.Upgrades = []rollout.Upgrade{before}
-		s.decide("eu-1=start")
-		s.later(time.Minute)
-		s.end(rollout.Done, "eu-1")
-		s.later(time.Minute)
-		s.member("eu-1").Oldest = version("v1.36.3")
-		s.decide("eu-1=start")
+		t.Run(fmt.Sprintf("%s of revision %d", before.Outcome, before.Revision), func(t *testing.T) {
+			s := tell(t, "all: eu-1")
+			before.Member, before.N, before.FleetUID, before.Wave = "eu-1", 1, "uid-of-main", "all"
+			before.StartedAt, before.EndedAt = now.Add(-2*time.Minute), now.Add(-time.Minute)
+			s.Upgrades = []rollout.Upgrade{before}
+			s.decide("eu-1=start")
+			s.later(time.Minute)
+			s.end(rollout.Done, "eu-1")
+			s.later(time.Minute)
+			s.member("eu-1").Oldest = version("v1.36.3")
+			s.decide("eu-1=start")
+		})
 	}
 }
 
