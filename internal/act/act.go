@@ -89,6 +89,11 @@ func (a *Actor) change(ctx context.Context, cluster provider.Cluster, client *me
 			Part: provider.Part{Kind: provider.PartPool, Pool: act.Pool},
 			From: provider.State{Version: act.From}, To: provider.State{Version: act.To}, Token: act.Token,
 		})
+	case plan.UpgradePool:
+		return a.ensure(ctx, cluster, provider.Change{
+			Part: provider.Part{Kind: provider.PartPool, Pool: act.Pool},
+			From: provider.State{Version: act.From}, To: provider.State{Version: act.To}, Token: act.Token,
+		})
 	case plan.AddNode:
 		nodes, err := replacer(cluster)
 		if err != nil {

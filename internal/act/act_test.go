@@ -139,6 +139,10 @@ func actions() []struct {
 			"Ensure cloud-name: pool a v1.36.4 → v1.37.2, token t2",
 		},
 		{
+			plan.UpgradePool{Pool: "b", From: from, To: to, Token: "t4"},
+			"Ensure cloud-name: pool b v1.36.4 → v1.37.2, token t4",
+		},
+		{
 			plan.AddNode{Pool: "a", Replaces: "i-1", Token: "t3"},
 			"AddNode cloud-name: {Pool:a Replaces:i-1 Token:t3}",
 		},

@@ -317,7 +317,7 @@ func TestUpgradesRecordFindings(t *testing.T) {
 		Fix:      "kubectl uncordon a-2, and remove its annotation refit.dev/undo",
 	}
 	other := v1.Finding{
-		Check: "PoolsRolledByRefit", Message: "pool b is rolled by InMember, which Refit cannot drive yet",
+		Check: "PoolsRolled", Message: "pool b is rolled by InMember, which Refit cannot drive yet",
 		Evidence: "reported by the provider", Fix: "take the member out of the fleet",
 	}
 	if diff := cmp.Diff([]v1.Finding{cordoned, other}, up.Status.Findings); diff != "" {

@@ -49,7 +49,7 @@ func TestBoundOfAnUpgrade(t *testing.T) {
 			step.Memory.From = vendors
 			for range 200 {
 				step.Memory.Records = append(step.Memory.Records, upgrade.Record{Hop: vendors, Step: upgrade.ControlPlane, Entered: ten, Finished: ten})
-				step.Findings = append(step.Findings, preflight.Finding{Check: "PoolsRolledByRefit", Message: text, Evidence: text, Fix: text})
+				step.Findings = append(step.Findings, preflight.Finding{Check: "PoolsRolled", Message: text, Evidence: text, Fix: text})
 				step.Path = append(step.Path, vendors)
 				step.Actions = append(step.Actions, plan.AddNode{Pool: text, Replaces: text, Token: fleet.Token("x")})
 			}

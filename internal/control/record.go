@@ -113,6 +113,8 @@ func intentsOf(actions []plan.Action, now metav1.Time) []v1.Intent {
 			token = a.Token
 		case plan.SetPoolTemplate:
 			token = a.Token
+		case plan.UpgradePool:
+			token = a.Token
 		case plan.AddNode:
 			token = a.Token
 		case plan.RemoveNode:

@@ -23,6 +23,8 @@ type Facts struct {
 	// Version of the API server that answered.
 	Version fleet.Version
 	Nodes   []fleet.Node
+	// Labels of the nodes, by their names.
+	Labels  map[string]map[string]string
 	Budgets []fleet.Budget
 	Claim   fleet.Claim
 }
@@ -79,6 +81,10 @@ func (c *Client) Observe(ctx context.Context, depth Depth) (Facts, error) {
 	}
 	facts.Budgets = guards.budgets()
 	facts.Nodes = nodesOf(nodes.Items, pods.Items, guards)
+	facts.Labels = map[string]map[string]string{}
+	for _, node := range nodes.Items {
+		facts.Labels[node.Name] = node.Labels
+	}
 	return facts, nil
 }
 

@@ -229,10 +229,12 @@ func newSite(t *testing.T) (*site, *Client) {
 	}
 	pending := pod
 	pending.Name, pending.Spec.NodeName = "web-2", ""
+	labelled := aNode("", false)
+	labelled.Labels = map[string]string{"group": "a"}
 	s := &site{answers: map[string]any{
 		readyzPath: "ok", versionPath: map[string]string{"gitVersion": "v1.36.4-eks-1a2b"},
 		nodesPath: corev1.NodeList{
-			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "NodeList"}, Items: []corev1.Node{*aNode("", false)},
+			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "NodeList"}, Items: []corev1.Node{*labelled},
 		},
 		podsPath: corev1.PodList{
 			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PodList"}, Items: []corev1.Pod{pod, pending},
@@ -274,6 +276,7 @@ func TestObserve(t *testing.T) {
 		want := Facts{
 			Version: fleet.Version{Major: 1, Minor: 36, Patch: 4, Suffix: "-eks-1a2b"},
 			Nodes:   []fleet.Node{{Name: "a-1", UID: "uid-1", ResourceVersion: "7", Message: "no Ready condition reported"}},
+			Labels:  map[string]map[string]string{"a-1": {"group": "a"}},
 		}
 		if c.depth == PodsToo {
 			want.Budgets = []fleet.Budget{{Namespace: "shop", Name: "web", Allowed: 1, Desired: 2, Healthy: 3, Expected: 4}}

@@ -60,7 +60,7 @@ func (c *Clusters) Cluster(ctx context.Context, reach provider.Cluster, depth me
 	cluster := fleet.Cluster{
 		Name: reach.Name, UID: seen.UID,
 		ControlPlane: controlPlaneOf(seen, facts, silence),
-		Pools:        poolsOf(seen, facts.Nodes),
+		Pools:        poolsOf(seen, facts),
 		Budgets:      facts.Budgets,
 		Offers:       namable(seen.Offers),
 		MaxNodeSkew:  seen.Limits.MaxNodeSkew,
@@ -114,11 +114,12 @@ func controlPlaneOf(seen provider.Observation, facts member.Facts, silence error
 	return cp
 }
 
-// poolsOf joins the provider's instances with the cluster's nodes, by name. A
-// node of no instance is in the pool "", which nobody rolls.
-func poolsOf(seen provider.Observation, nodes []fleet.Node) []fleet.Pool {
+// poolsOf joins the provider's instances with the cluster's nodes, by name, or by
+// the label of those of a pool. A node of neither is in the pool "", which nobody
+// rolls.
+func poolsOf(seen provider.Observation, facts member.Facts) []fleet.Pool {
 	byName := map[string]fleet.Node{}
-	for _, node := range nodes {
+	for _, node := range facts.Nodes {
 		byName[node.Name] = node
 	}
 	var pools []fleet.Pool
@@ -127,6 +128,12 @@ func poolsOf(seen provider.Observation, nodes []fleet.Node) []fleet.Pool {
 		for _, instance := range p.Instances {
 			pool.Nodes = append(pool.Nodes, join(instance, byName[instance.Node]))
 			delete(byName, instance.Node)
+		}
+		for name, node := range byName {
+			if value, labelled := facts.Labels[name][p.NodeLabel.Key]; labelled && value == p.NodeLabel.Value {
+				pool.Nodes = append(pool.Nodes, node)
+				delete(byName, name)
+			}
 		}
 		slices.SortFunc(pool.Nodes, func(a, b fleet.Node) int { return strings.Compare(a.Name, b.Name) })
 		pools = append(pools, pool)

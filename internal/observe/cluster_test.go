@@ -41,7 +41,9 @@ func TestPoolsOf(t *testing.T) {
 		name  string
 		pools []provider.Pool
 		nodes []fleet.Node
-		want  []fleet.Pool
+		// labels of the nodes.
+		labels map[string]map[string]string
+		want   []fleet.Pool
 	}{
 		{name: "nothing"},
 		{
@@ -82,9 +84,25 @@ func TestPoolsOf(t *testing.T) {
 				{Size: 2, RolledBy: fleet.ByNobody, Nodes: []fleet.Node{node("stray-1", v1364), node("stray-2", v1359)}},
 			},
 		},
+		{
+			name: "nodes known by their label",
+			pools: []provider.Pool{
+				{Name: "a", Size: 2, RolledBy: fleet.ByProvider, NodeLabel: provider.Label{Key: "group", Value: "a"}},
+				{Name: "b", Size: 1, RolledBy: fleet.ByProvider, NodeLabel: provider.Label{Key: "group", Value: "b"}},
+			},
+			nodes: []fleet.Node{node("n-3", v1364), node("n-2", v1364), node("n-1", v1372), node("n-0", v1364), node("n-4", v1364)},
+			labels: map[string]map[string]string{
+				"n-1": {"group": "a"}, "n-3": {"group": "b"}, "n-2": {"group": "a", "zone": "b"}, "n-0": {"group": "c"}, "n-4": {"zone": "a"},
+			},
+			want: []fleet.Pool{
+				{Name: "a", Size: 2, RolledBy: fleet.ByProvider, Nodes: []fleet.Node{node("n-1", v1372), node("n-2", v1364)}},
+				{Name: "b", Size: 1, RolledBy: fleet.ByProvider, Nodes: []fleet.Node{node("n-3", v1364)}},
+				{Size: 2, RolledBy: fleet.ByNobody, Nodes: []fleet.Node{node("n-0", v1364), node("n-4", v1364)}},
+			},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if diff := cmp.Diff(c.want, poolsOf(provider.Observation{Pools: c.pools}, c.nodes)); diff != "" {
+			if diff := cmp.Diff(c.want, poolsOf(provider.Observation{Pools: c.pools}, member.Facts{Nodes: c.nodes, Labels: c.labels})); diff != "" {
 				t.Errorf("pools (-want +got):\n%s", diff)
 			}
 		})

@@ -44,6 +44,14 @@ type SetPoolTemplate struct {
 	Token    string
 }
 
+// UpgradePool asks the provider, who rolls the pool itself, to take all of its
+// nodes to a version.
+type UpgradePool struct {
+	Pool     string
+	From, To fleet.Version
+	Token    string
+}
+
 // AddNode asks the provider for one more node, from the pool's template.
 type AddNode struct {
 	Pool string
@@ -100,6 +108,7 @@ type Release struct {
 
 func (UpgradeControlPlane) action() {}
 func (SetPoolTemplate) action()     {}
+func (UpgradePool) action()         {}
 func (AddNode) action()             {}
 func (Cordon) action()              {}
 func (Evict) action()               {}
@@ -114,6 +123,10 @@ func (a UpgradeControlPlane) String() string {
 
 func (a SetPoolTemplate) String() string {
 	return fmt.Sprintf("set template of pool %s %s → %s", a.Pool, a.From, a.To)
+}
+
+func (a UpgradePool) String() string {
+	return fmt.Sprintf("upgrade pool %s %s → %s", a.Pool, a.From, a.To)
 }
 
 func (a AddNode) String() string {

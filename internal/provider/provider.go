@@ -42,6 +42,8 @@ type NodeReplacer interface {
 type Ref struct {
 	// Name is the provider's own name of the cluster.
 	Name string
+	// Region is where it is, for a provider that has regions.
+	Region string
 }
 
 // State is what a part of a cluster runs, or should run.
@@ -156,8 +158,14 @@ type Pool struct {
 	// Size is the number of nodes wanted at rest, without surge.
 	Size      int
 	Instances []Instance
+	// NodeLabel is on the nodes of a pool whose instances the provider does not
+	// list; zero where it does.
+	NodeLabel Label
 	RolledBy  fleet.RolledBy
 }
+
+// Label is one of a node.
+type Label struct{ Key, Value string }
 
 // Instance is the machine behind a node.
 type Instance struct {

@@ -37,6 +37,7 @@ var quick = fake.Latency{
 
 func strategies() []strategy {
 	two := []fake.PoolShape{{Name: "a", Size: 2}}
+	rolled := []fake.PoolShape{{Name: "a", Size: 2, RolledBy: fleet.ByProvider}, {Name: "b", Size: 1}}
 	bySurge := v1.NodePolicy{MaxSurge: intstr.FromInt32(1), MaxUnavailable: intstr.FromInt32(0)}
 	inPlace := v1.NodePolicy{MaxSurge: intstr.FromInt32(0), MaxUnavailable: intstr.FromInt32(1)}
 	return []strategy{
@@ -44,6 +45,7 @@ func strategies() []strategy {
 		{name: "unavailable", from: "v1.36.3", pools: two, nodes: inPlace, lack: 1},
 		{name: "two minors", from: "v1.35.4", pools: two, nodes: bySurge, surge: 1},
 		{name: "no tokens", mode: fake.Mode{NoTokens: true}, from: "v1.36.3", pools: two, nodes: bySurge, surge: 1},
+		{name: "rolled by the provider", from: "v1.36.3", pools: rolled, nodes: bySurge, surge: 1},
 		{name: "lags", mode: fake.Mode{Lag: 3 * time.Second}, from: "v1.36.3", suffix: "-gke.900", pools: two, nodes: bySurge, surge: 1},
 	}
 }

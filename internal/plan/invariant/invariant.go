@@ -85,6 +85,8 @@ func (j *judge) action(action plan.Action) {
 		j.controlPlane(a)
 	case plan.SetPoolTemplate:
 		j.template(a)
+	case plan.UpgradePool:
+		j.upgradePool(a)
 	case plan.AddNode:
 		j.addition(a)
 	case plan.Cordon:
@@ -114,7 +116,7 @@ func (j *judge) held(action plan.Action) {
 		if leave || !j.Halted.IsZero() {
 			j.breaks("%s is begun against the will of a person", a)
 		}
-	case plan.SetPoolTemplate:
+	case plan.SetPoolTemplate, plan.UpgradePool:
 		if leave {
 			j.breaks("%s is begun against the will of a person", a)
 		}
@@ -170,12 +172,15 @@ func (j *judge) skew(kubelet fleet.Version) int {
 }
 
 // pool finds a pool whose nodes are ours to replace.
-func (j *judge) pool(name string) *census {
+func (j *judge) pool(name string) *census { return j.rolledBy(name, fleet.ByRefit) }
+
+// rolledBy finds a pool that one is to roll.
+func (j *judge) rolledBy(name string, by fleet.RolledBy) *census {
 	n := j.pools[name]
 	switch {
 	case n == nil:
 		j.breaks("pool %s was not observed", name)
-	case n.RolledBy != fleet.ByRefit:
+	case n.RolledBy != by:
 		j.breaks("pool %s would be changed, which is rolled by %s", name, n.RolledBy)
 	default:
 		return n
@@ -184,18 +189,38 @@ func (j *judge) pool(name string) *census {
 }
 
 func (j *judge) template(a plan.SetPoolTemplate) {
-	n := j.pool(a.Pool)
+	if n := j.pool(a.Pool); n != nil {
+		j.forward(n, a.To)
+	}
+}
+
+// upgradePool is of a pool that its provider rolls, one change at a time.
+func (j *judge) upgradePool(a plan.UpgradePool) {
+	n := j.rolledBy(a.Pool, fleet.ByProvider)
 	if n == nil {
 		return
 	}
-	if j.Cluster.ControlPlane.Oldest.Minor < a.To.Minor {
-		j.breaks("kubelets of pool %s at %s would be newer than the API server at %s", a.Pool, a.To, j.Cluster.ControlPlane.Oldest)
+	j.forward(n, a.To)
+	if a.From != n.Template {
+		j.breaks("pool %s would be changed from %s; it is at %s", a.Pool, a.From, n.Template)
 	}
-	if a.To != j.Cluster.ControlPlane.Oldest { // what runs here is nothing new
-		j.pinned("template of pool "+a.Pool, a.To)
+	for _, op := range j.Cluster.Operations {
+		if op.Phase == fleet.Running && (op.Pool == "" || op.Pool == a.Pool && op.Token != a.Token) {
+			j.breaks("pool %s would change while operation %s runs", a.Pool, op.ID)
+		}
 	}
-	if a.To.Less(n.Template) {
-		j.breaks("template of pool %s would go back: %s → %s", a.Pool, n.Template, a.To)
+}
+
+// forward judges the version that nodes of a pool are to have.
+func (j *judge) forward(n *census, to fleet.Version) {
+	if j.Cluster.ControlPlane.Oldest.Minor < to.Minor {
+		j.breaks("kubelets of pool %s at %s would be newer than the API server at %s", n.Name, to, j.Cluster.ControlPlane.Oldest)
+	}
+	if to != j.Cluster.ControlPlane.Oldest { // what runs here is nothing new
+		j.pinned("template of pool "+n.Name, to)
+	}
+	if to.Less(n.Template) {
+		j.breaks("template of pool %s would go back: %s → %s", n.Name, n.Template, to)
 	}
 }
 

@@ -280,6 +280,54 @@ func TestTemplate(t *testing.T) {
 	}.run(t)
 }
 
+func TestUpgradePool(t *testing.T) {
+	pool := func(from, to string) []plan.Action {
+		return []plan.Action{plan.UpgradePool{Pool: "a", From: version(from), To: version(to), Token: "ours"}}
+	}
+	theirs := func(in upgrade.Input, more ...fleet.Operation) upgrade.Input {
+		return changed(in, func(in *upgrade.Input) {
+			in.Cluster.Pools[0].RolledBy = fleet.ByProvider
+			in.Cluster.Operations = more
+		})
+	}
+	op := func(pool, token string) fleet.Operation {
+		return fleet.Operation{ID: "op-1", Pool: pool, Token: token, Phase: fleet.Running}
+	}
+	judged{
+		{name: "to the control plane's", in: theirs(before()), actions: pool("v1.36.3", "v1.36.4")},
+		{name: "again", in: theirs(before(), op("a", "ours")), actions: pool("v1.36.3", "v1.36.4")},
+		{name: "beside another pool's", in: theirs(before(), op("b", "other")), actions: pool("v1.36.3", "v1.36.4")},
+		{
+			name: "of a pool that is ours to roll", in: before(), actions: pool("v1.36.3", "v1.36.4"),
+			want: []string{"pool a would be changed, which is rolled by Refit"},
+		},
+		{
+			name: "newer than the API server", in: theirs(before()), actions: pool("v1.36.3", "v1.37.2"),
+			want: []string{"kubelets of pool a at v1.37.2 would be newer than the API server at v1.36.3"},
+		},
+		{
+			name: "from what it is not at", in: theirs(before()), actions: pool("v1.36.2", "v1.36.4"),
+			want: []string{"pool a would be changed from v1.36.2; it is at v1.36.3"},
+		},
+		{
+			name: "back", in: theirs(halfway()), actions: pool("v1.37.2", "v1.37.1"),
+			want: []string{"template of pool a would go back: v1.37.2 → v1.37.1"},
+		},
+		{
+			name: "while the control plane changes", in: theirs(before(), op("", "ours")), actions: pool("v1.36.3", "v1.36.4"),
+			want: []string{"pool a would change while operation op-1 runs"},
+		},
+		{
+			name: "while another operation of it runs", in: theirs(before(), op("a", "theirs")), actions: pool("v1.36.3", "v1.36.4"),
+			want: []string{"pool a would change while operation op-1 runs"},
+		},
+		{
+			name: "against the will of a person", in: unwanted(theirs(before())), actions: pool("v1.36.3", "v1.36.4"),
+			want: []string{"upgrade pool a v1.36.3 → v1.36.4 is begun against the will of a person"},
+		},
+	}.run(t)
+}
+
 func TestAddition(t *testing.T) {
 	room := changed(halfway(), func(in *upgrade.Input) { in.Cluster.Pools[0].Size = 5 })
 	judged{

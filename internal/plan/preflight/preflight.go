@@ -42,7 +42,7 @@ var checks = []check{
 	{"NothingUnderWay", nothingUnderWay},
 	{"Skew", skew},
 	{"NodesHealthy", nodesHealthy},
-	{"PoolsRolledByRefit", poolsRolledByRefit},
+	{"PoolsRolled", poolsRolled},
 }
 
 // Findings are the answers that stand in the way; none means go.
@@ -180,9 +180,9 @@ func nodesHealthy(in Input) *Finding {
 	}
 }
 
-func poolsRolledByRefit(in Input) *Finding {
+func poolsRolled(in Input) *Finding {
 	for _, pool := range in.Cluster.Pools {
-		if pool.RolledBy != fleet.ByRefit {
+		if pool.RolledBy != fleet.ByRefit && pool.RolledBy != fleet.ByProvider {
 			return &Finding{
 				Message:  fmt.Sprintf("pool %s is rolled by %s, which Refit cannot drive yet", pool.Name, pool.RolledBy),
 				Evidence: "reported by the provider",

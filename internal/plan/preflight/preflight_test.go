@@ -166,10 +166,10 @@ func TestChecks(t *testing.T) {
 			}},
 		},
 		{
-			name:   "PoolsRolledByRefit: one is not",
+			name:   "PoolsRolled: one is not",
 			change: func(in *preflight.Input) { in.Cluster.Pools[1].RolledBy = fleet.InMember },
 			want: []preflight.Finding{{
-				Check: "PoolsRolledByRefit", Message: "pool b is rolled by InMember, which Refit cannot drive yet", Evidence: "reported by the provider",
+				Check: "PoolsRolled", Message: "pool b is rolled by InMember, which Refit cannot drive yet", Evidence: "reported by the provider",
 				Fix: "take the member out of the fleet",
 			}},
 		},
@@ -191,12 +191,12 @@ func TestAllChecksAreAsked(t *testing.T) {
 	in.To = version("v1.40.0")
 	in.Cluster.Operations = []fleet.Operation{{ID: "op-7", Phase: fleet.Running}}
 	in.Cluster.Pools[0].Nodes[0].Ready = false
-	in.Cluster.Pools[1].RolledBy = fleet.ByProvider
+	in.Cluster.Pools[1].RolledBy = fleet.InMember
 	var got []string
 	for _, finding := range preflight.Findings(in) {
 		got = append(got, finding.Check)
 	}
-	want := []string{"Ready", "NothingUnderWay", "Skew", "NodesHealthy", "PoolsRolledByRefit"}
+	want := []string{"Ready", "NothingUnderWay", "Skew", "NodesHealthy", "PoolsRolled"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("checks (-want +got):\n%s", diff)
 	}

@@ -69,7 +69,8 @@ func (p pass) enough(c fleet.Cluster) fleet.Version {
 // rolls tells whether a pool's nodes are replaced in this pass. A roll that has
 // begun is carried to its end: its pool is to be whole again.
 func (p pass) rolls(in Input, pool fleet.Pool) bool {
-	begun := in.Memory.started(p, Nodes) && pool.Template.Reaches(p.to)
+	rolling := pool.Template.Reaches(p.to) || operationOf(in.Cluster, pool.Name).Phase == fleet.Running
+	begun := in.Memory.started(p, Nodes) && rolling
 	return p.last() || begun || inHand(in, pool) || tooOldFor(in.Cluster, pool, p.next)
 }
 

@@ -178,6 +178,8 @@ func roll(in Input, p pass, pool fleet.Pool, windDown bool) (Step, bool) {
 	switch {
 	case !in.Cluster.ControlPlane.Ready:
 		return Step{Why: unreachable(in.Cluster.ControlPlane), Recheck: soon}, false
+	case pool.RolledBy == fleet.ByProvider:
+		return rollByProvider(in, p, pool, windDown)
 	case pool.RolledBy != fleet.ByRefit:
 		step := Step{Why: rolledByOther(pool, p.to), Recheck: in.Now.Add(pollWaiting)}
 		return step, windDown || there(pool, p.enough(in.Cluster))
@@ -191,12 +193,39 @@ func roll(in Input, p pass, pool fleet.Pool, windDown bool) (Step, bool) {
 	return Step{Actions: decision.Actions, Why: decision.Why, Recheck: soon}, decision.Done
 }
 
+// rollByProvider has the provider take a pool to the pass's version. What it has
+// begun is observed to its end.
+func rollByProvider(in Input, p pass, pool fleet.Pool, windDown bool) (Step, bool) {
+	soon := in.Now.Add(pollRunning)
+	own := token(in, p, "pool/"+pool.Name)
+	op := operationOf(in.Cluster, pool.Name)
+	switch {
+	case op.Phase == fleet.Running:
+		return Step{Why: underWay(in, op, own), Recheck: soon}, false
+	case windDown:
+		return Step{}, true
+	case op.Phase == fleet.Failed && op.Token == own && !in.Cluster.Reaches(pool.Template, p.to):
+		return failed(in, op), false
+	case !in.Cluster.Reaches(pool.Template, p.to):
+		return Step{
+			Actions: []plan.Action{plan.UpgradePool{Pool: pool.Name, From: pool.Template, To: p.to, Token: own}}, Recheck: soon,
+			Why: fleet.Reason{Code: fleet.OperationRunning, Message: fmt.Sprintf("pool %s goes from %s to %s", pool.Name, pool.Template, p.to)},
+		}, false
+	case !there(pool, p.enough(in.Cluster)):
+		return Step{Why: rolledByOther(pool, p.to), Recheck: in.Now.Add(pollWaiting)}, false
+	}
+	return Step{}, true
+}
+
 // operation is the control plane's that runs, else the one that ended last; zero
 // where there is none.
-func operation(c fleet.Cluster) fleet.Operation {
+func operation(c fleet.Cluster) fleet.Operation { return operationOf(c, "") }
+
+// operationOf is that of a pool, or of the control plane, which is "".
+func operationOf(c fleet.Cluster, pool string) fleet.Operation {
 	var last fleet.Operation
 	for _, op := range c.Operations {
-		if op.Pool == "" && (last.Phase == "" || op.Phase == fleet.Running) {
+		if op.Pool == pool && (last.Phase == "" || op.Phase == fleet.Running) {
 			last = op
 		}
 	}
@@ -220,7 +249,7 @@ func pinning(p pass) fleet.Reason {
 
 func underWay(in Input, op fleet.Operation, own string) fleet.Reason {
 	if op.Token == own {
-		message := fmt.Sprintf("control plane goes to %s", op.To)
+		message := fmt.Sprintf("%s goes to %s", partOf(op), op.To)
 		if op.Message != "" {
 			message += ": " + op.Message
 		}
@@ -228,8 +257,24 @@ func underWay(in Input, op fleet.Operation, own string) fleet.Reason {
 	}
 	return fleet.Reason{
 		Code: fleet.ForeignOperation, Object: "operation " + op.ID, Since: op.Started,
-		Message: fmt.Sprintf("the control plane is being taken to %s by somebody else", op.To),
+		Message: foreign(op),
 	}
+}
+
+// partOf is the part of the cluster that an operation changes.
+func partOf(op fleet.Operation) string {
+	if op.Pool != "" {
+		return "pool " + op.Pool
+	}
+	return "control plane"
+}
+
+// foreign says what somebody else does; it may be no change of version.
+func foreign(op fleet.Operation) string {
+	if op.To.IsZero() {
+		return fmt.Sprintf("the %s is being changed by somebody else: %s", partOf(op), op.Message)
+	}
+	return fmt.Sprintf("the %s is being taken to %s by somebody else", partOf(op), op.To)
 }
 
 func failed(in Input, op fleet.Operation) Step {
@@ -237,7 +282,7 @@ func failed(in Input, op fleet.Operation) Step {
 		Outcome: Failed,
 		Why: fleet.Reason{
 			Code: fleet.OperationFailed, Object: "operation " + op.ID, Since: op.Started,
-			Message: fmt.Sprintf("control plane to %s: %s: %s", op.To, op.Code, op.Message),
+			Message: fmt.Sprintf("%s to %s: %s: %s", partOf(op), op.To, op.Code, op.Message),
 			Fix: fmt.Sprintf("repair the cause, then let it start again: refit retry %s --reason …; or release another version: create a Release of another name, and set the fleet's spec.release to it",
 				in.Cluster.Name),
 		},

@@ -69,10 +69,10 @@ func TestPreflight(t *testing.T) {
 		},
 		{
 			name:      "the worst first, and how many more",
-			situation: situation{memory: settled, nodes: "v1.36.3^ v1.36.3", rolledBy: fleet.ByProvider},
+			situation: situation{memory: settled, nodes: "v1.36.3^ v1.36.3", rolledBy: fleet.InMember},
 			want: `Preflight v1.37.2
 				finding NothingUnderWay: node a is still cordoned by another upgrade
-				finding PoolsRolledByRefit: pool a is rolled by Provider, which Refit cannot drive yet
+				finding PoolsRolled: pool a is rolled by InMember, which Refit cannot drive yet
 				PreflightBlocked: node a is still cordoned by another upgrade (and 1 more)
 				again in 15s`,
 		},
@@ -80,16 +80,16 @@ func TestPreflight(t *testing.T) {
 			name:      "is asked before a release that moves nodes alone",
 			situation: situation{memory: settled, controlPlane: "v1.37.2", rolledBy: fleet.InMember},
 			want: `Preflight v1.37.2
-				finding PoolsRolledByRefit: pool a is rolled by InMember, which Refit cannot drive yet
+				finding PoolsRolled: pool a is rolled by InMember, which Refit cannot drive yet
 				PreflightBlocked: pool a is rolled by InMember, which Refit cannot drive yet
 				again in 15s`,
 		},
 	}.run(t)
 	t.Run("fix and object are the worst finding's", func(t *testing.T) {
-		step := upgrade.Next(situation{memory: settled, rolledBy: fleet.ByProvider}.input())
+		step := upgrade.Next(situation{memory: settled, rolledBy: fleet.InMember}.input())
 		want := fleet.Reason{
-			Code: fleet.PreflightBlocked, Object: "check PoolsRolledByRefit", Fix: "take the member out of the fleet",
-			Message: "pool a is rolled by Provider, which Refit cannot drive yet",
+			Code: fleet.PreflightBlocked, Object: "check PoolsRolled", Fix: "take the member out of the fleet",
+			Message: "pool a is rolled by InMember, which Refit cannot drive yet",
 		}
 		if diff := cmp.Diff(want, step.Why); diff != "" {
 			t.Errorf("reason (-want +got):\n%s", diff)

@@ -18,7 +18,7 @@ func TestSuperseded(t *testing.T) {
 	steps{
 		{name: "before anything", situation: at(situation{}), want: end},
 		{name: "in Settle", situation: at(situation{memory: "v1.37.2 Settle 10s", nodes: "v1.36.3!"}), want: end},
-		{name: "in Preflight", situation: at(situation{memory: "v1.37.2 Settle 1m 30s\n v1.37.2 Preflight 30s", rolledBy: fleet.ByProvider}), want: end},
+		{name: "in Preflight", situation: at(situation{memory: "v1.37.2 Settle 1m 30s\n v1.37.2 Preflight 30s", rolledBy: fleet.InMember}), want: end},
 		{
 			name:      "in Preflight, held up by somebody else's operation",
 			situation: at(situation{memory: "v1.37.2 Settle 1m", operations: []fleet.Operation{running("", "v1.36.6")}}),

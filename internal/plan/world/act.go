@@ -32,6 +32,8 @@ func (c *Cluster) Do(action plan.Action) Answer {
 		return c.upgrade(a)
 	case plan.SetPoolTemplate:
 		return c.setTemplate(a)
+	case plan.UpgradePool:
+		return c.upgradePool(a)
 	case plan.AddNode:
 		return c.add(a)
 	case plan.RemoveNode:
@@ -212,17 +214,9 @@ func (c *Cluster) evict(a plan.Evict) Answer {
 	if p.workload.Owner != fleet.OwnedByController {
 		c.breaks("pod %s of owner %s is evicted", p.name, p.workload.Owner)
 	}
-	if p.workload.Floor >= 0 && c.doubled {
+	if !c.lets(p) {
 		c.counts.Refused++
 		return Refused
-	}
-	if p.workload.Floor >= 0 {
-		budget := c.budget(p.workload)
-		guarded := c.healthy(p) || budget.Healthy < budget.Desired
-		if guarded && budget.Allowed <= 0 {
-			c.counts.Refused++
-			return Refused
-		}
 	}
 	p.terminating = c.now
 	c.counts.Evicted++

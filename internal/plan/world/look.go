@@ -1,6 +1,7 @@
 package world
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -91,7 +92,13 @@ func (c *Cluster) picture() picture {
 		p.operations = append(p.operations, c.operation.Operation)
 	}
 	for _, shape := range c.shape.Pools {
-		pool := fleet.Pool{Name: shape.Name, Template: c.template[shape.Name], Size: len(shape.Nodes), RolledBy: fleet.ByRefit}
+		pool := fleet.Pool{Name: shape.Name, Template: c.template[shape.Name], Size: len(shape.Nodes), RolledBy: cmp.Or(shape.RolledBy, fleet.ByRefit)}
+		if ended, rolled := c.rolled[shape.Name]; rolled {
+			p.operations = append(p.operations, ended)
+		}
+		if running := c.rolls[shape.Name]; running != nil {
+			p.operations = append(p.operations, *running)
+		}
 		for _, m := range c.machines {
 			if m.pool == shape.Name {
 				pool.Nodes = append(pool.Nodes, fleet.Node{

@@ -85,8 +85,14 @@ func (c *Cluster) Offer(version fleet.Version) {
 	}
 }
 
-// MoveBack builds every machine anew at an older version, past all rules.
+// MoveBack builds every machine anew at an older version, past all rules. A pool
+// that the provider rolls is made anew with them.
 func (c *Cluster) MoveBack(version fleet.Version) {
+	for _, shape := range c.shape.Pools {
+		if shape.RolledBy == fleet.ByProvider {
+			c.template[shape.Name] = version
+		}
+	}
 	for _, m := range c.machines {
 		m.version = version
 		m.revision++
@@ -157,7 +163,7 @@ func (c *Cluster) AnswerNext(answer Answer) { c.answerNext = answer }
 func (c *Cluster) answered(action plan.Action) Answer {
 	var fits []Answer
 	switch action.(type) {
-	case plan.UpgradeControlPlane, plan.SetPoolTemplate, plan.AddNode, plan.RemoveNode:
+	case plan.UpgradeControlPlane, plan.SetPoolTemplate, plan.UpgradePool, plan.AddNode, plan.RemoveNode:
 		fits = []Answer{Unanswered, Waiting, Stopped}
 	case plan.Evict:
 		fits = []Answer{Unanswered, Refused}

@@ -2,6 +2,7 @@ package world
 
 import (
 	"fmt"
+	"slices"
 
 	"refit.dev/refit/internal/fleet"
 )
@@ -114,6 +115,12 @@ func (r maker) pool(name string, most int, j Journey) Pool {
 		}
 		if version.Less(j.Target) && r.Pick("cordoned", 0, 19) == 0 {
 			pool.Cordoned = append(pool.Cordoned, i)
+		}
+	}
+	if r.Pick("rolled by the provider", 0, 3) == 0 {
+		pool.RolledBy = fleet.ByProvider
+		if len(pool.Nodes) > 0 { // one that was rolled in part is where it was
+			pool.Template = slices.MinFunc(pool.Nodes, fleet.Version.Compare)
 		}
 	}
 	if len(pool.Nodes) == 0 {

@@ -14,6 +14,7 @@ func (c *Cluster) Tick() {
 	c.operate()
 	if !c.silent() {
 		c.join()
+		c.roll()
 		c.runPods()
 	}
 	c.judgeBudgets()

@@ -45,6 +45,8 @@ type Pool struct {
 	Nodes    []fleet.Version
 	// Cordoned nodes, by index: somebody had reasons of their own.
 	Cordoned []int
+	// RolledBy is Refit where it is empty.
+	RolledBy fleet.RolledBy
 }
 
 // Workload is a number of equal pods.
@@ -83,8 +85,12 @@ type Cluster struct {
 	claim     fleet.Claim
 	operation *operation
 	ended     []fleet.Operation
-	silentTo  time.Time
-	failNext  bool
+	// rolls are those that the provider has under way, and rolled the last that
+	// ended, by pool.
+	rolls    map[string]*fleet.Operation
+	rolled   map[string]fleet.Operation
+	silentTo time.Time
+	failNext bool
 	// answerNext is how the next action is answered, doubled that budgets have
 	// twins, and stray that there is a node of no machine; see others.go.
 	answerNext     Answer
@@ -139,6 +145,7 @@ func New(shape Shape) *Cluster {
 		shape: shape, version: shape.ControlPlane,
 		now:      time.Date(2026, time.November, 3, 22, 0, 0, 0, time.UTC),
 		template: map[string]fleet.Version{}, tokens: map[string]bool{}, failed: map[string]bool{}, kept: map[string]bool{}, added: map[string]int{},
+		rolls: map[string]*fleet.Operation{}, rolled: map[string]fleet.Operation{},
 	}
 	c.shape.Offers = append([]fleet.Version{shape.ControlPlane}, shape.Offers...) // what ran can be had again
 	for _, pool := range shape.Pools {
@@ -200,7 +207,14 @@ func (c *Cluster) CordonedBy(upgrade string) []string {
 }
 
 // Busy tells whether an operation runs that is not somebody else's.
-func (c *Cluster) Busy() bool { return c.operation != nil && !c.operation.Foreign }
+func (c *Cluster) Busy() bool {
+	for _, roll := range c.rolls {
+		if roll != nil {
+			return true
+		}
+	}
+	return c.operation != nil && !c.operation.Foreign
+}
 
 // Behind is the first part that is not at a version; empty where there is none.
 func (c *Cluster) Behind(version fleet.Version) string {

@@ -35,16 +35,20 @@ type Subject struct {
 
 // Lacks are the capabilities that a provider does not have, each with the reason.
 type Lacks struct {
-	Tokens       string // operations are known by the token they were begun with
+	Tokens       string // a token is taken with an operation of a control plane
+	Told         string // the token that an operation was begun with is told
 	OneVersion   string // the version is the old one until the operation has ended
 	Throttling   string // calls can come too often
 	Expiry       string // credentials can expire
 	PartialPools string // an instance can fail to become a node
+	Nodes        string // nodes are added and removed one by one
+	Rolling      string // a pool is rolled by the provider itself
+	Choice       string // there is more than one version to go to
 }
 
 // World is where one case happens.
 type World struct {
-	Provider Provider
+	Provider provider.Provider
 	Versions Versions
 	// Cluster makes a cluster at rest, at Versions.Old, with the pools a of three
 	// nodes and b of one. Each has a name of its own.
@@ -53,6 +57,9 @@ type World struct {
 	Pass func()
 	// Foreign lets somebody else begin an operation.
 	Foreign func(ref provider.Ref, to fleet.Version)
+	// Busy lets somebody else begin an operation that is no change of version;
+	// nil where there is none, and Foreign serves.
+	Busy func(ref provider.Ref)
 	// Failing makes the next operation fail, if it goes to the version returned.
 	Failing func(ref provider.Ref) fleet.Version
 	// Missing is a version, of Old's minor or the next, that cannot be had.
@@ -66,12 +73,6 @@ type World struct {
 	Expire, Renew func(ref provider.Ref)
 	// Stunt keeps the next instance from becoming a node.
 	Stunt func(ref provider.Ref)
-}
-
-// Provider is the port with its optional part.
-type Provider interface {
-	provider.Provider
-	provider.NodeReplacer
 }
 
 // Call is a call of the port that changes something.
@@ -118,7 +119,7 @@ func (c testCase) leftOut(lacks Lacks) string {
 // cases are all there are, in the order of the table.
 func cases() []testCase {
 	var all []testCase
-	for _, part := range [][]testCase{observing(), changing(), meeting(), failing(), replacing()} {
+	for _, part := range [][]testCase{observing(), changing(), meeting(), failing(), replacing(), rolling()} {
 		all = append(all, part...)
 	}
 	return all
@@ -141,10 +142,10 @@ func Run(t *testing.T, subject Subject) {
 				ran[c.name] = true
 				t.Parallel()
 				if c.still {
-					tryStill(c, &trial{T: t, World: shared, limits: subject.Limits, ref: still})
+					tryStill(c, &trial{T: t, World: shared, limits: subject.Limits, lacks: subject.Lacks, ref: still})
 					return
 				}
-				w := &trial{T: t, World: subject.Make(t), limits: subject.Limits}
+				w := &trial{T: t, World: subject.Make(t), limits: subject.Limits, lacks: subject.Lacks}
 				w.ref = w.Cluster("one")
 				c.run(w)
 			})
@@ -190,6 +191,7 @@ type trial struct {
 	World
 
 	limits provider.Limits
+	lacks  Lacks
 	ref    provider.Ref
 }
 
@@ -314,6 +316,19 @@ func (w *trial) pool(o provider.Observation, name string) provider.Pool {
 	w.Fatalf("there is no pool %s among %+v", name, o.Pools)
 	return provider.Pool{}
 }
+
+// nodes is the optional part of the port.
+func (w *trial) nodes() provider.NodeReplacer {
+	w.Helper()
+	nodes, ok := w.Provider.(provider.NodeReplacer)
+	if !ok {
+		w.Fatal("the provider replaces no nodes, and does not declare it")
+	}
+	return nodes
+}
+
+// rolls tells whether the provider rolls its pools itself.
+func (w *trial) rolls() bool { return w.lacks.Nodes != "" }
 
 // client speaks to the cluster itself.
 func (w *trial) client() kubernetes.Interface {

@@ -44,11 +44,13 @@ func unknownCluster(w *trial) {
 	_, observing := w.Provider.Observe(w.Context(), nobody)
 	_, connecting := w.Provider.Connect(w.Context(), nobody)
 	_, changing := w.Provider.Ensure(w.Context(), nobody, w.control(w.Versions.Old, w.Versions.Next, "t"))
-	for _, err := range []error{
-		observing, connecting, changing,
-		w.Provider.AddNode(w.Context(), nobody, provider.NodeAddition{Pool: "a", Token: "t"}),
-		w.Provider.RemoveNode(w.Context(), nobody, provider.NodeRemoval{Pool: "a", Instance: "i"}),
-	} {
+	errs := []error{observing, connecting, changing}
+	if !w.rolls() {
+		errs = append(errs,
+			w.nodes().AddNode(w.Context(), nobody, provider.NodeAddition{Pool: "a", Token: "t"}),
+			w.nodes().RemoveNode(w.Context(), nobody, provider.NodeRemoval{Pool: "a", Instance: "i"}))
+	}
+	for _, err := range errs {
 		w.fault(err, provider.Stop, provider.CodeUnknownCluster)
 	}
 }
@@ -80,6 +82,10 @@ func offers(w *trial) {
 
 func pools(w *trial) {
 	seen := w.observe()
+	if w.rolls() {
+		w.rolledPools(seen)
+		return
+	}
 	ids, names := map[string]bool{}, map[string]bool{}
 	for name, size := range map[string]int{"a": 3, "b": 1} {
 		pool := w.pool(seen, name)
@@ -98,15 +104,33 @@ func pools(w *trial) {
 	}
 }
 
+// rolledPools have instances that the provider need not list: a label is on their
+// nodes.
+func (w *trial) rolledPools(seen provider.Observation) {
+	for name, size := range map[string]int{"a": 3, "b": 1} {
+		pool := w.pool(seen, name)
+		if pool.Size != size || pool.Template.Version != w.Versions.Old || pool.RolledBy != fleet.ByProvider || pool.NodeLabel.Key == "" {
+			w.Errorf("pool = %+v, want %d nodes of %s with a label, rolled by the provider", pool, size, w.Versions.Old)
+		}
+		if nodes := w.labelled(pool); len(nodes) != size {
+			w.Errorf("nodes of pool %s = %v, want %d", name, nodes, size)
+		}
+	}
+}
+
 func reaches(w *trial) {
 	served, err := w.client().Discovery().ServerVersion()
 	if err != nil {
 		w.Fatal(err)
 	}
-	if want := w.observe().ControlPlane; served.GitVersion != want.Oldest.String() || want.Oldest != want.Newest || !want.Ready {
+	version, _ := fleet.ParseVersion(served.GitVersion)
+	if want := w.observe().ControlPlane; !w.at(version, want.Oldest) || want.Oldest != want.Newest || !want.Ready {
 		w.Errorf("the cluster answers %s, its provider says %+v", served.GitVersion, want)
 	}
 	seen := w.observe()
+	if w.rolls() {
+		return // that its nodes have their labels is seen with the pools
+	}
 	w.untilNodes("those of the instances", func(nodes []string) bool {
 		return slices.Equal(nodes, nodesOf(w.pool(seen, "a"), w.pool(seen, "b")))
 	})
@@ -119,11 +143,13 @@ func cancelled(w *trial) {
 	begun := time.Now()
 	_, observing := w.Provider.Observe(ctx, w.ref)
 	_, changing := w.Provider.Ensure(ctx, w.ref, w.control(w.Versions.Old, w.Versions.Next, "t"))
-	for _, err := range []error{
-		observing, changing,
-		w.Provider.AddNode(ctx, w.ref, provider.NodeAddition{Pool: "a", Token: "t"}),
-		w.Provider.RemoveNode(ctx, w.ref, provider.NodeRemoval{Pool: "a", Instance: w.pool(w.observe(), "a").Instances[0].ID}),
-	} {
+	errs := []error{observing, changing}
+	if !w.rolls() {
+		errs = append(errs,
+			w.nodes().AddNode(ctx, w.ref, provider.NodeAddition{Pool: "a", Token: "t"}),
+			w.nodes().RemoveNode(ctx, w.ref, provider.NodeRemoval{Pool: "a", Instance: w.pool(w.observe(), "a").Instances[0].ID}))
+	}
+	for _, err := range errs {
 		w.fault(err, provider.Retry, provider.CodeUnreachable)
 	}
 	_, _ = w.Provider.Connect(ctx, w.ref) // may need no call

@@ -15,6 +15,7 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -92,6 +93,7 @@ func (c *Cluster) routes() *http.ServeMux {
 	}
 	mux.HandleFunc("PATCH /api/v1/nodes/{name}", c.servePatch)
 	mux.HandleFunc("POST /api/v1/namespaces/{namespace}/pods/{name}/eviction", c.serveEviction)
+	mux.HandleFunc("DELETE /api/v1/namespaces/{namespace}/pods/{name}", c.servePodDeletion)
 	const leases = "/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
 	mux.HandleFunc("POST "+leases, c.serveLease((*Cluster).createLease))
 	mux.HandleFunc("PUT "+leases+"/{name}", c.serveLease((*Cluster).updateLease))
@@ -133,10 +135,16 @@ func (c *Cluster) found(request *http.Request, r resource) []object {
 }
 
 func (c *Cluster) serveList(w http.ResponseWriter, request *http.Request, r resource) {
+	selector, err := labels.Parse(request.URL.Query().Get("labelSelector"))
+	if err != nil {
+		writeError(w, apierrors.NewBadRequest(err.Error()))
+		return
+	}
 	c.mu.Lock()
 	c.pass()
 	objects, revision := c.found(request, r), strconv.Itoa(c.revision)
 	c.mu.Unlock()
+	objects = slices.DeleteFunc(objects, func(o object) bool { return !selector.Matches(labels.Set(o.GetLabels())) })
 	writeList(w, request, r, objects, revision)
 }
 
@@ -181,6 +189,20 @@ func (c *Cluster) serveEviction(w http.ResponseWriter, request *http.Request) {
 		return
 	}
 	writeJSON(w, http.StatusCreated, success())
+}
+
+// servePodDeletion asks no budget: it is for who forces a pod out.
+func (c *Cluster) servePodDeletion(w http.ResponseWriter, request *http.Request) {
+	name := request.PathValue("name")
+	only, err := readPreconditions(request)
+	if err == nil {
+		err = c.serve(Call{Verb: DeletePod, What: name}, func(Mishap) error { return c.deletePod(name, only) })
+	}
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, success())
 }
 
 func (c *Cluster) serveLease(write func(*Cluster, *coordinationv1.Lease) error) http.HandlerFunc {

@@ -103,11 +103,19 @@ func (c *Cluster) begin(token string, to fleet.Version) *Operation {
 	return &c.state.Operations[len(c.state.Operations)-1]
 }
 
-// setTemplate is done at once.
-func (c *Cluster) setTemplate(change provider.Change, _ Mishap) (provider.Operation, error) {
+// changePool sets a template, or rolls the pool where nobody else does.
+func (c *Cluster) changePool(change provider.Change, befalls Mishap) (provider.Operation, error) {
 	if err := provider.CheckToken(change.Token); err != nil {
 		return provider.Operation{}, err
 	}
+	if c.rolledBy(change.Part.Pool) == fleet.ByProvider {
+		return c.upgradePool(change, befalls)
+	}
+	return c.setTemplate(change)
+}
+
+// setTemplate is done at once.
+func (c *Cluster) setTemplate(change provider.Change) (provider.Operation, error) {
 	if known := c.byToken(change); known != nil {
 		return known.Operation, nil
 	}

@@ -88,6 +88,8 @@ type Shape struct {
 type PoolShape struct {
 	Name string
 	Size int
+	// RolledBy is Refit where it is empty; the other is the provider.
+	RolledBy fleet.RolledBy
 }
 
 var (
@@ -163,7 +165,7 @@ func (c *Cloud) Ensure(ctx context.Context, ref provider.Ref, change provider.Ch
 	}
 	do := cluster.upgrade
 	if change.Part.Kind == provider.PartPool {
-		call.Verb, do = SetPoolTemplate, cluster.setTemplate
+		call.Verb, do = SetPoolTemplate, cluster.changePool
 	}
 	err = cluster.serve(call, func(befalls Mishap) (err error) {
 		operation, err = do(change, befalls)

@@ -1,6 +1,7 @@
 package fake
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/http"
@@ -86,6 +87,7 @@ type Machine struct {
 	NeverJoins         bool
 	Cordoned           bool
 	Annotations        map[string]string
+	Labels             map[string]string
 
 	view     nodeView
 	revision int
@@ -142,7 +144,7 @@ func newCluster(name string, clk clock.WithTicker, mode Mode, shape Shape) *Clus
 	c.mux = c.routes()
 	start := clk.Now()
 	for _, p := range shape.Pools {
-		pool := Pool{Name: p.Name, Size: p.Size, Template: shape.Version, RolledBy: fleet.ByRefit}
+		pool := Pool{Name: p.Name, Size: p.Size, Template: shape.Version, RolledBy: cmp.Or(p.RolledBy, fleet.ByRefit)}
 		c.state.Pools = append(c.state.Pools, pool)
 		for range p.Size {
 			m := c.newMachine(pool)
@@ -166,10 +168,13 @@ func (c *Cluster) newMachine(pool Pool) *Machine {
 	joins := c.clock.Now().Add(c.mode.Latency.Joining)
 	c.state.Machines = append(c.state.Machines, Machine{
 		ID: fmt.Sprintf("%s-%d", pool.Name, c.serial), Pool: pool.Name, Version: pool.Template,
-		Joins: joins, Ready: joins.Add(c.mode.Latency.Ready), Annotations: map[string]string{},
+		Joins: joins, Ready: joins.Add(c.mode.Latency.Ready), Annotations: map[string]string{}, Labels: map[string]string{poolLabel: pool.Name},
 	})
 	return &c.state.Machines[len(c.state.Machines)-1]
 }
+
+// poolLabel is on every node, and names its pool.
+const poolLabel = "fake/pool"
 
 func (c *Cluster) newPod() {
 	c.serial++
@@ -185,7 +190,7 @@ func (c *Cluster) Look() State {
 	s.Offers, s.Pools, s.Pods, s.Operations = slices.Clone(s.Offers), slices.Clone(s.Pools), slices.Clone(s.Pods), slices.Clone(s.Operations)
 	s.Machines, s.Leases = slices.Clone(s.Machines), copyLeases(s.Leases)
 	for i := range s.Machines {
-		s.Machines[i].Annotations = maps.Clone(s.Machines[i].Annotations)
+		s.Machines[i].Annotations, s.Machines[i].Labels = maps.Clone(s.Machines[i].Annotations), maps.Clone(s.Machines[i].Labels)
 	}
 	return s
 }
@@ -284,7 +289,11 @@ func (c *Cluster) outage() error {
 func (c *Cluster) pass() {
 	now := c.clock.Now()
 	for i := range c.state.Operations {
-		if op := &c.state.Operations[i]; op.Phase == provider.Running && !now.Before(op.Ends) {
+		switch op := &c.state.Operations[i]; {
+		case op.Phase != provider.Running:
+		case op.Part.Kind == provider.PartPool:
+			c.roll(op)
+		case !now.Before(op.Ends):
 			c.end(op)
 		}
 	}
@@ -424,13 +433,9 @@ func (c *Cluster) isSilent() bool {
 	return c.state.Silent || op != nil && op.Ends.Sub(c.clock.Now()) <= c.mode.Latency.Silence
 }
 
+// running is the operation of the control plane that runs.
 func (c *Cluster) running() *Operation {
-	for i := range c.state.Operations {
-		if c.state.Operations[i].Phase == provider.Running {
-			return &c.state.Operations[i]
-		}
-	}
-	return nil
+	return c.runningOf(provider.Part{Kind: provider.PartControlPlane})
 }
 
 func (c *Cluster) pool(name string) (*Pool, error) {

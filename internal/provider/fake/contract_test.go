@@ -15,23 +15,29 @@ import (
 
 // TestContract runs on every kind of cloud that can be made up.
 func TestContract(t *testing.T) {
-	const oneAtATime = "the cloud has one operation at a time, and takes no token with it"
+	const (
+		oneAtATime = "the cloud has one operation at a time, and takes no token with it"
+		byRefit    = "the pools are Refit's to roll"
+		byItself   = "the cloud rolls its pools itself"
+	)
 	for _, c := range []struct {
 		name   string
 		mode   fake.Mode
 		suffix string
+		rolled fleet.RolledBy
 		lacks  contract.Lacks
 	}{
-		{"fake", fake.Mode{}, "", contract.Lacks{}},
-		{"fake of a vendor", fake.Mode{MaxNodeSkew: 2}, "-gke.1200", contract.Lacks{}},
-		{"fake that lags", fake.Mode{Lag: 5 * time.Second}, "", contract.Lacks{}},
-		{"fake without tokens", fake.Mode{NoTokens: true}, "", contract.Lacks{Tokens: oneAtATime}},
-		{"fake that picks patches", fake.Mode{PicksPatch: true, NoTokens: true}, "-eks-3a1b2c", contract.Lacks{Tokens: oneAtATime}},
+		{"fake", fake.Mode{}, "", fleet.ByRefit, contract.Lacks{Rolling: byRefit}},
+		{"fake of a vendor", fake.Mode{MaxNodeSkew: 2}, "-gke.1200", fleet.ByRefit, contract.Lacks{Rolling: byRefit}},
+		{"fake that lags", fake.Mode{Lag: 5 * time.Second}, "", fleet.ByRefit, contract.Lacks{Rolling: byRefit}},
+		{"fake without tokens", fake.Mode{NoTokens: true}, "", fleet.ByRefit, contract.Lacks{Tokens: oneAtATime, Rolling: byRefit}},
+		{"fake that picks patches", fake.Mode{PicksPatch: true, NoTokens: true}, "-eks-3a1b2c", fleet.ByRefit, contract.Lacks{Tokens: oneAtATime, Rolling: byRefit}},
+		{"fake that rolls pools", fake.Mode{}, "", fleet.ByProvider, contract.Lacks{Nodes: byItself, PartialPools: byItself}},
 	} {
 		contract.Run(t, contract.Subject{
 			Name: c.name, Lacks: c.lacks,
 			Limits: provider.Limits{MaxNodeSkew: c.mode.MaxNodeSkew, PicksPatch: c.mode.PicksPatch},
-			Make:   func(t *testing.T) contract.World { return newWorld(t, c.mode, c.suffix) },
+			Make:   func(t *testing.T) contract.World { return newWorld(t, c.mode, c.suffix, c.rolled) },
 		})
 	}
 }
@@ -49,7 +55,7 @@ func parse(t *testing.T, text string) fleet.Version {
 func start() time.Time { return time.Date(2026, time.November, 3, 22, 0, 0, 0, time.UTC) }
 
 // newWorld is a cloud whose time passes by seconds, when the case says so.
-func newWorld(t *testing.T, mode fake.Mode, suffix string) contract.World {
+func newWorld(t *testing.T, mode fake.Mode, suffix string, rolled fleet.RolledBy) contract.World {
 	t.Helper()
 	at := func(text string) fleet.Version { return parse(t, text+suffix) }
 	clock := clocktesting.NewFakeClock(start())
@@ -68,7 +74,7 @@ func newWorld(t *testing.T, mode fake.Mode, suffix string) contract.World {
 			ref := provider.Ref{Name: name}
 			made[ref] = cloud.Add(name, fake.Shape{
 				Version: versions.Old, Offers: []fleet.Version{versions.Old, versions.Elsewhere, at("v1.37.0"), versions.Next},
-				Pools: []fake.PoolShape{{Name: "a", Size: 3}, {Name: "b", Size: 1}}, Pods: 4, Floor: 3,
+				Pools: []fake.PoolShape{{Name: "a", Size: 3, RolledBy: rolled}, {Name: "b", Size: 1, RolledBy: rolled}}, Pods: 4, Floor: 3,
 			})
 			return ref
 		},

@@ -41,7 +41,7 @@ func (c *Cluster) node(m Machine) *corev1.Node {
 	}
 	return &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: m.ID, UID: uidOf(m.ID), ResourceVersion: strconv.Itoa(m.revision), Annotations: maps.Clone(m.Annotations),
+			Name: m.ID, UID: uidOf(m.ID), ResourceVersion: strconv.Itoa(m.revision), Annotations: maps.Clone(m.Annotations), Labels: maps.Clone(m.Labels),
 		},
 		Spec: corev1.NodeSpec{Unschedulable: m.Cordoned, ProviderID: "fake://" + c.name + "/" + m.ID},
 		Status: corev1.NodeStatus{
@@ -115,7 +115,7 @@ func (c *Cluster) patchNode(name string, kind types.PatchType, patch []byte) (*c
 	case after.UID != before.UID, after.ResourceVersion != before.ResourceVersion:
 		return nil, apierrors.NewConflict(nodes, name, errors.New("the object has been modified"))
 	}
-	m.Annotations, m.Cordoned = after.Annotations, after.Spec.Unschedulable
+	m.Annotations, m.Labels, m.Cordoned = after.Annotations, after.Labels, after.Spec.Unschedulable
 	if m.Annotations == nil {
 		m.Annotations = map[string]string{}
 	}
@@ -160,5 +160,21 @@ func (c *Cluster) evict(eviction *policyv1.Eviction) error {
 	s.Accepted++
 	p.Gone = c.clock.Now().Add(c.mode.Latency.PodGrace)
 	c.newPod()
+	return nil
+}
+
+// deletePod lets a pod go, past its budget. What replaces it waits for a node.
+func (c *Cluster) deletePod(name string, only metav1.Preconditions) error {
+	pods := resources()["pods"].group()
+	i := slices.IndexFunc(c.state.Pods, func(p Pod) bool { return p.Name == name })
+	switch {
+	case i < 0:
+		return apierrors.NewNotFound(pods, name)
+	case only.UID != nil && *only.UID != uidOf(name):
+		return apierrors.NewConflict(pods, name, errors.New("the UID in the precondition does not match"))
+	case c.state.Pods[i].Gone.IsZero():
+		c.state.Pods[i].Gone = c.clock.Now().Add(c.mode.Latency.PodGrace)
+		c.newPod()
+	}
 	return nil
 }

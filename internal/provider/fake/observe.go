@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"refit.dev/refit/internal/fleet"
 	"refit.dev/refit/internal/provider"
 )
 
@@ -63,6 +64,10 @@ func (c *Cluster) seen() provider.Observation {
 func (c *Cluster) seenPool(pool Pool) provider.Pool {
 	seen := provider.Pool{
 		Name: pool.Name, Size: pool.Size, RolledBy: pool.RolledBy, Template: provider.State{Version: pool.Template},
+	}
+	if pool.RolledBy == fleet.ByProvider { // who rolls them, need not list them
+		seen.NodeLabel = provider.Label{Key: poolLabel, Value: pool.Name}
+		return seen
 	}
 	for _, m := range c.state.Machines {
 		if m.Pool == pool.Name {

@@ -27,13 +27,14 @@ const (
 
 	PatchNode   Verb = "PatchNode"
 	EvictPod    Verb = "EvictPod"
+	DeletePod   Verb = "DeletePod"
 	WriteLease  Verb = "WriteLease"
 	DeleteLease Verb = "DeleteLease"
 )
 
 // ofMember tells whether a verb is of a cluster's own API.
 func (v Verb) ofMember() bool {
-	return slices.Contains([]Verb{PatchNode, EvictPod, WriteLease, DeleteLease}, v)
+	return slices.Contains([]Verb{PatchNode, EvictPod, DeletePod, WriteLease, DeleteLease}, v)
 }
 
 // Mishap is one way in which a call goes wrong.

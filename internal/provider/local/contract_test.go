@@ -19,6 +19,7 @@ func TestContract(t *testing.T) {
 			OneVersion:   "the new API server serves before what follows it is healthy",
 			Throttling:   "a supervisor answers as often as it is asked",
 			Expiry:       "the certificate that was made with the member outlives it",
+			Rolling:      "the supervisor adds and removes nodes, and rolls no pool",
 			PartialPools: "the supervisor makes the node of every machine",
 		},
 		Make: contractWorld,

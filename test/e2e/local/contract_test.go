@@ -22,6 +22,7 @@ func TestContract(t *testing.T) {
 			Throttling:   "a supervisor answers as often as it is asked",
 			Expiry:       "the certificate that was made with the member outlives it",
 			PartialPools: "the supervisor makes the node of every machine",
+			Rolling:      "the supervisor adds and removes nodes, and rolls no pool",
 		},
 		Make: contractWorld,
 	})
