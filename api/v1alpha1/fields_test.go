@@ -21,6 +21,8 @@ import (
 // alone, for they are Kubernetes' own.
 func effects() map[string]string {
 	return map[string]string{
+		"MemberCluster.spec.provider.eks.region":    "TestReachEKS",
+		"MemberCluster.spec.provider.eks.name":      "TestReachEKS",
 		"MemberCluster.spec.provider.local.name":    "TestClusterOfASilentMember",
 		"MemberCluster.spec.provider.fake":          "TestUpWithMadeUpMembers",
 		"MemberCluster.status.observedGeneration":   "TestMembersRecordsWhatItSees",

@@ -34,8 +34,11 @@ type MemberClusterSpec struct {
 
 // MemberProvider holds exactly one provider.
 //
-// +kubebuilder:validation:XValidation:rule="[has(self.local), has(self.fake)].exists_one(named, named)",message="name exactly one provider: local; or fake, to try Refit with"
+// +kubebuilder:validation:XValidation:rule="[has(self.eks), has(self.local), has(self.fake)].exists_one(named, named)",message="name exactly one provider: eks or local; or fake, to try Refit with"
 type MemberProvider struct {
+	// eks is a cluster of Amazon EKS.
+	// +optional
+	EKS *EKSProvider `json:"eks,omitempty"`
 	// local is a control plane on the machine that Refit runs on, made by
 	// "refit local create".
 	// +optional
@@ -49,7 +52,10 @@ type MemberProvider struct {
 
 // Kind is the provider's name, as the field has it.
 func (p MemberProvider) Kind() string {
-	if p.Fake != nil {
+	switch {
+	case p.EKS != nil:
+		return "eks"
+	case p.Fake != nil:
 		return "fake"
 	}
 	return "local"
@@ -57,6 +63,21 @@ func (p MemberProvider) Kind() string {
 
 // FakeProvider asks for a made-up cluster; there is nothing to choose.
 type FakeProvider struct{}
+
+// EKSProvider names a cluster of the account that Refit's credentials are of.
+type EKSProvider struct {
+	// region that the cluster is in, such as eu-west-1.
+	// +required
+	// +kubebuilder:validation:Pattern=`^[a-z]{2}(-[a-z]+)+-[0-9]+$`
+	// +kubebuilder:validation:MaxLength=32
+	Region string `json:"region"`
+	// name of the cluster in EKS.
+	// +required
+	// +kubebuilder:validation:Pattern=`^[0-9A-Za-z][A-Za-z0-9_-]*$`
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=100
+	Name string `json:"name"`
+}
 
 // LocalProvider names a local member.
 type LocalProvider struct {

@@ -34,6 +34,7 @@ import (
 	"refit.dev/refit/internal/member"
 	"refit.dev/refit/internal/observe"
 	"refit.dev/refit/internal/provider"
+	"refit.dev/refit/internal/provider/eks"
 	"refit.dev/refit/internal/provider/fake"
 	"refit.dev/refit/internal/provider/local"
 )
@@ -290,7 +291,7 @@ func providers(options cli.UpOptions) (map[string]provider.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	known := map[string]provider.Provider{"local": onThisMachine}
+	known := map[string]provider.Provider{"local": onThisMachine, "eks": eks.New()}
 	if options.FakeProvider {
 		known["fake"] = madeUp()
 	}

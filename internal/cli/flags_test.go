@@ -32,6 +32,10 @@ func unreached(t *testing.T) App {
 			t.Error("a demonstration was started")
 			return nil
 		},
+		Lab: func(context.Context, LabOptions) error {
+			t.Error("a lab was started")
+			return nil
+		},
 		HubProcess: func(string) (int, error) { return 0, nil },
 		Issue: func(string, Person) ([]byte, error) {
 			t.Error("a certificate was issued")
@@ -101,6 +105,17 @@ func badValues(folder string) []badValue {
 		{"--kubeconfig", []string{"demo", "--kubeconfig", "x"}, "--kubeconfig: means nothing here: demo has a hub and a folder of its own; leave it out"},
 		{"--namespace", []string{"demo", "-n", "x"}, "--namespace: means nothing here: demo has a hub and a folder of its own; leave it out"},
 		{"--kubeconfig", []string{"kube", "list", "--kubeconfig", "x"}, "--kubeconfig: means nothing here: kube works on the cache of binaries alone; leave it out"},
+		{"lab eks --version", []string{"lab", "eks", "--version", "latest"}, "--version latest: is no version; name one as v1.36.3"},
+		{"lab eks --clusters", []string{"lab", "eks", "--clusters", "0"}, "--clusters 0: name a number from 1 to 8; each takes some 600 MiB of memory"},
+		{"lab eks --clusters", []string{"lab", "eks", "--clusters", "9"}, "--clusters 9: name a number from 1 to 8; each takes some 600 MiB of memory"},
+		{"lab eks --nodes", []string{"lab", "eks", "--nodes", "1"}, "--nodes 1: name a number from 2 to 50"},
+		{"lab eks --nodes", []string{"lab", "eks", "--nodes", "51"}, "--nodes 51: name a number from 2 to 50"},
+		{"lab eks --port", []string{"lab", "eks", "--port", "-1"}, "--port -1: name a port from 1 to 65535, or 0 for any that is free"},
+		{"lab eks --port", []string{"lab", "eks", "--port", "65536"}, "--port 65536: name a port from 1 to 65535, or 0 for any that is free"},
+		{"--data-dir", []string{"lab", "eks", "--data-dir", folder}, "--data-dir: means nothing here: a lab is no hub, and has a folder of its own; leave it out"},
+		{"--kubeconfig", []string{"lab", "eks", "--kubeconfig", "x"}, "--kubeconfig: means nothing here: a lab is no hub, and has a folder of its own; leave it out"},
+		{"--namespace", []string{"lab", "eks", "-n", "x"}, "--namespace: means nothing here: a lab is no hub, and has a folder of its own; leave it out"},
+
 		{"local create --version", []string{"local", "create", "dev", "--version="}, "--version is missing; name a Kubernetes version, such as --version v1.36.3"},
 		{"local create --pools", []string{"local", "create", "dev", "--version", "v1.36.3", "--pools", "a"}, `--pools: pool "a" is not of the form NAME=NODES, such as a=10`},
 		{"local create --label", []string{"local", "create", "dev", "--version", "v1.36.3", "--label", "env"}, `--label "env" is not of the form KEY=VALUE, such as env=prod`},
@@ -211,6 +226,7 @@ func TestEveryCommandRefusesArguments(t *testing.T) {
 		{[]string{"up", "now"}, `unknown command "now" for "refit up"`},
 		{[]string{"down", "now"}, `unknown command "now" for "refit down"`},
 		{[]string{"demo", "now"}, `unknown command "now" for "refit demo"`},
+		{[]string{"lab", "eks", "now"}, `unknown command "now" for "refit lab eks"`},
 		{[]string{"plan", "main"}, `unknown command "main" for "refit plan"`},
 		{[]string{"status", "one"}, `unknown command "one" for "refit status"`},
 		{[]string{"uninstall", "now"}, `unknown command "now" for "refit uninstall"`},

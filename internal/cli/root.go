@@ -40,6 +40,8 @@ type App struct {
 	Up func(ctx context.Context, options UpOptions) error
 	// Demo runs the demonstration.
 	Demo func(ctx context.Context, options DemoOptions) error
+	// Lab runs a made-up cloud until ctx ends.
+	Lab func(ctx context.Context, options LabOptions) error
 	// HubProcess is the pid of the process that runs the hub of a data
 	// directory; 0 where none does.
 	HubProcess func(dataDir string) (int, error)
@@ -76,7 +78,7 @@ hop, control planes and nodes, and says at every moment why the rest waits.`,
 		newPlanCommand(app), newStatusCommand(app), newWhyCommand(app),
 		newPauseCommand(), newSkipCommand(), newResumeCommand(), newRetryCommand(), newAbortCommand(), newForgetCommand(), newTakeOverCommand(),
 		newUserCommand(app),
-		newDemoCommand(app), newVersionCommand(app), newUninstallCommand(app),
+		newDemoCommand(app), newLabCommand(app), newVersionCommand(app), newUninstallCommand(app),
 	)
 	return root
 }
@@ -92,6 +94,7 @@ func meaningless() map[string]struct {
 		why   string
 	}{
 		"demo":      {[]string{"data-dir", "kubeconfig", "namespace"}, "demo has a hub and a folder of its own"},
+		"lab":       {[]string{"data-dir", "kubeconfig", "namespace"}, "a lab is no hub, and has a folder of its own"},
 		"kube":      {[]string{"data-dir", "kubeconfig", "namespace"}, "kube works on the cache of binaries alone"},
 		"uninstall": {[]string{"kubeconfig", "namespace"}, "uninstall removes what is on this machine, and nothing of a management cluster"},
 	}

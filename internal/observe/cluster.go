@@ -34,6 +34,9 @@ func (c *Clusters) Reach(mc *v1.MemberCluster) (provider.Cluster, error) {
 	if local := mc.Spec.Provider.Local; local != nil {
 		name, ref = "local", provider.Ref{Name: local.Name}
 	}
+	if eks := mc.Spec.Provider.EKS; eks != nil {
+		name, ref = "eks", provider.Ref{Name: eks.Name, Region: eks.Region}
+	}
 	if mc.Spec.Provider.Fake != nil {
 		name, ref = "fake", provider.Ref{Name: mc.Name}
 	}

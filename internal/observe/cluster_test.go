@@ -223,6 +223,22 @@ func TestReachMadeUp(t *testing.T) {
 	}
 }
 
+// A cluster of EKS is known by its region and its name there, whatever the
+// MemberCluster is called.
+func TestReachEKS(t *testing.T) {
+	mc := &v1.MemberCluster{Spec: v1.MemberClusterSpec{Provider: v1.MemberProvider{
+		EKS: &v1.EKSProvider{Region: "eu-west-1", Name: "Prod_1"},
+	}}}
+	mc.Name = "eu-1"
+	cloud := &still{}
+	clusters := &Clusters{Providers: map[string]provider.Provider{"eks": cloud, "local": &still{}}}
+	reach, err := clusters.Reach(mc)
+	want := provider.Ref{Name: "Prod_1", Region: "eu-west-1"}
+	if err != nil || reach.Name != "eu-1" || reach.Ref != want || reach.Provider != provider.Provider(cloud) {
+		t.Errorf("reach is %v, %v, want %v", reach, err, want)
+	}
+}
+
 // A client that failed is dropped: credentials and addresses can change.
 func TestClusterDialsAnewAfterSilence(t *testing.T) {
 	dialled := 0
