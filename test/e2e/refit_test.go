@@ -52,6 +52,8 @@ type user struct {
 	kubectl string
 	// cache is the folder of the binaries of members, where it is not the usual one.
 	cache string
+	// env is more than the usual environment.
+	env []string
 	// hubConfig is the kubeconfig of a management cluster, where that is the hub.
 	hubConfig string
 }
@@ -101,10 +103,11 @@ func (u *user) command(ctx context.Context, args ...string) *exec.Cmd {
 }
 
 func (u *user) environ() []string {
-	if u.cache == "" {
-		return os.Environ()
+	env := append(os.Environ(), u.env...)
+	if u.cache != "" {
+		env = append(env, "XDG_CACHE_HOME="+u.cache)
 	}
-	return append(os.Environ(), "XDG_CACHE_HOME="+u.cache)
+	return env
 }
 
 // run runs refit to its end: what it printed, and whether it did what was asked.
