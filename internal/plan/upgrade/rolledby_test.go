@@ -55,6 +55,13 @@ func TestPoolsThatTheProviderRolls(t *testing.T) {
 				again in 2s`,
 		},
 		{
+			name: "has succeeded, which does not show yet", situation: at(situation{operations: []fleet.Operation{poolOperation(ended(poolToken("v1.37.2"), "v1.37.2", fleet.Succeeded))}}),
+			want: `Nodes v1.37.2
+				upgrade pool a v1.36.3 → v1.37.2
+				OperationRunning: pool a goes from v1.36.3 to v1.37.2
+				again in 2s`,
+		},
+		{
 			name: "had failed for another", situation: at(situation{operations: []fleet.Operation{poolOperation(ended("theirs", "v1.37.2", fleet.Failed))}}),
 			want: `Nodes v1.37.2
 				upgrade pool a v1.36.3 → v1.37.2
@@ -109,6 +116,15 @@ func TestPoolsThatTheProviderRolls(t *testing.T) {
 			name: "aborted: what runs is observed to its end", situation: at(situation{aborted: true, operations: []fleet.Operation{ours}}),
 			want: `Nodes v1.37.2
 				OperationRunning: pool a goes to v1.37.2
+				again in 2s`,
+		},
+		{
+			name: "on the way to another minor: what runs is observed to its end, with its nodes new enough already", situation: at(situation{
+				from: "v1.35.7", controlPlane: "v1.36.3", nodes: "v1.36.3 v1.36.3", template: "v1.33.4",
+				memory: "v1.36.3 ControlPlane 9m 8m\n v1.36.3 Nodes 5m", operations: []fleet.Operation{poolOperation(running(poolToken("v1.36.3"), "v1.36.3"))},
+			}),
+			want: `Nodes v1.36.3
+				OperationRunning: pool a goes to v1.36.3
 				again in 2s`,
 		},
 		{
