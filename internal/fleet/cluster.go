@@ -15,6 +15,7 @@ type Cluster struct {
 	ControlPlane ControlPlane
 	Pools        []Pool
 	Budgets      []Budget
+	AddOns       []AddOn
 	// Operations that run, and the last ended one of each part.
 	Operations []Operation
 	// Offers are the versions that the provider can install.

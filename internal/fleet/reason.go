@@ -59,6 +59,10 @@ const (
 	PodTerminating    Code = "PodTerminating"    // evicted, and not gone yet
 	NodeCordoned      Code = "NodeCordoned"      // somebody else's cordon is in the way
 	PoolRolledByOther Code = "PoolRolledByOther" // Refit does not roll this pool
+	AddOnChanging     Code = "AddOnChanging"     // an add-on is being changed, or taken back
+	AddOnPending      Code = "AddOnPending"      // somebody else is changing an add-on, or left it half changed
+	AddOnUnhealthy    Code = "AddOnUnhealthy"    // an add-on is at its version, and not healthy
+	AddOnFailed       Code = "AddOnFailed"       // an add-on did not come to its version
 	ClaimedElsewhere  Code = "ClaimedElsewhere"  // another hub has claimed the member
 	InvariantViolated Code = "InvariantViolated" // Refit planned what must never happen
 	ProviderFault     Code = "ProviderFault"     // the provider refused for good

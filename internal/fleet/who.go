@@ -19,17 +19,17 @@ const (
 func (r Reason) Who() Who {
 	switch r.Code {
 	case AtRelease, InFlight, WaveFull, Soaking, Starting, Settling, OperationRunning, Baking, NodesJoining, NodesDraining, NodeReplacing,
-		FleetMovedOn, MemberGone, Done, UpgradeSuperseded, Healthy, Pinning:
+		FleetMovedOn, MemberGone, Done, UpgradeSuperseded, Healthy, Pinning, AddOnChanging:
 		return Refit
 	case WaveClosed, WaveRolling:
 		return r.unlessItPasses(FleetOwner)
-	case Unobserved:
+	case Unobserved, AddOnUnhealthy:
 		return r.unlessItPasses(ClusterOwner)
 	case Halted, Overlap, EndedFailed, EndedAborted, Stranded, Stuck, Behind, NoWave, InventoryShrank, Withdrawn, NoRelease, EmptyWave,
-		NoFleet, NotOffered, UpgradeFailed, UpgradeAborted:
+		NoFleet, NotOffered, UpgradeFailed, UpgradeAborted, AddOnFailed:
 		return FleetOwner
 	case NotReady, Contested, Duplicate, Unhealthy, Unreachable, PreflightBlocked, ForeignOperation, OperationFailed, NodeCordoned,
-		PoolRolledByOther, ProviderFault:
+		PoolRolledByOther, ProviderFault, AddOnPending:
 		return ClusterOwner
 	case BudgetExhausted, SeveralBudgets, PodWithoutOwner, PodTerminating:
 		return WorkloadOwner

@@ -29,6 +29,8 @@ type Client struct {
 	Kube kubernetes.Interface
 	// Metadata is what watches are made of.
 	Metadata metadata.Interface
+	// Config is what both were made with.
+	Config *rest.Config
 }
 
 // Dial makes a client; it does not connect yet.
@@ -45,7 +47,7 @@ func Dial(config *rest.Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make metadata client: %w", err)
 	}
-	return &Client{Kube: kube, Metadata: meta}, nil
+	return &Client{Kube: kube, Metadata: meta, Config: config}, nil
 }
 
 // Clients keeps one client per member, so that connections are reused.
