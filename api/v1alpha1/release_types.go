@@ -1,6 +1,9 @@
 package v1alpha1
 
-import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
 
 // Release is a bundle of versions that clusters are brought to together.
 // What it bundles never changes: a change is a new Release.
@@ -61,6 +64,85 @@ type Bundle struct {
 	// +optional
 	// +kubebuilder:validation:MaxProperties=16
 	Hops map[string]HopVersion `json:"hops,omitempty"`
+	// addOns are what runs beside Kubernetes, and goes with it. Those of one place
+	// are changed in the order given, one after the other. An add-on that is not
+	// named is left alone.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
+	AddOns []AddOn `json:"addOns,omitempty"`
+}
+
+// AddOn is a Helm release that every cluster has.
+type AddOn struct {
+	// name of the add-on, and of its Helm release where that has no other.
+	// +required
+	// +kubebuilder:validation:MaxLength=53
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Name string `json:"name"`
+	// when it is changed: before the control plane, between control plane and nodes,
+	// or after the nodes.
+	// +optional
+	// +kubebuilder:default=BetweenControlPlaneAndNodes
+	When AddOnPlace `json:"when,omitempty"`
+	// versions of the chart, by the minor of Kubernetes that they are for, as in
+	// "1.37": 1.12.0. On the way to a minor that has none, the add-on is left as it is.
+	// +required
+	// +kubebuilder:validation:MinProperties=1
+	// +kubebuilder:validation:MaxProperties=16
+	// +kubebuilder:validation:XValidation:rule="self.all(minor, minor.matches('^[1-9][0-9]{0,3}[.](0|[1-9][0-9]{0,3})$'))",message="versions maps a minor of Kubernetes to a version of the chart, as in \"1.37\": 1.12.0"
+	Versions map[string]ChartVersion `json:"versions"`
+	// +required
+	Helm HelmRelease `json:"helm"`
+	// healthyWithin is how long it may take to become healthy; then it is taken back,
+	// and the upgrade has failed.
+	// +optional
+	// +kubebuilder:default="10m"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('24h')",message="healthyWithin is between 1s and 24h"
+	HealthyWithin metav1.Duration `json:"healthyWithin,omitzero"`
+}
+
+// AddOnPlace is an add-on's place in an upgrade.
+//
+// +kubebuilder:validation:Enum=BeforeControlPlane;BetweenControlPlaneAndNodes;AfterNodes
+type AddOnPlace string
+
+// ChartVersion is a version of a chart, as its index has it.
+//
+// +kubebuilder:validation:MaxLength=64
+// +kubebuilder:validation:XValidation:rule="self.matches('^v?(0|[1-9][0-9]{0,4})([.](0|[1-9][0-9]{0,4})){2}([-+][0-9A-Za-z][-+.0-9A-Za-z]*)?$')",message="a chart's version is exact, as in 1.12.0: three numbers, without leading zeros, and perhaps a suffix; ranges are not followed"
+type ChartVersion string
+
+// HelmRelease says what a release is made of, and where it goes.
+type HelmRelease struct {
+	// repository of the chart: the address of an index, or the folder of a registry
+	// (oci://…).
+	// +required
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:Pattern=`^(https?|oci)://[^@? ]+$`
+	Repository string `json:"repository"`
+	// chart is its name in the repository, where that is not the add-on's.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:Pattern=`^[a-zA-Z0-9][-_.a-zA-Z0-9]*$`
+	Chart string `json:"chart,omitempty"`
+	// namespace that it goes to, made if it is not there.
+	// +required
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Namespace string `json:"namespace"`
+	// release is the name of the Helm release, where that is not the add-on's.
+	// +optional
+	// +kubebuilder:validation:MaxLength=53
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Release string `json:"release,omitempty"`
+	// values for the chart. They are no place for secrets.
+	// +optional
+	// +kubebuilder:pruning:PreserveUnknownFields
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:Type=object
+	Values *runtime.RawExtension `json:"values,omitempty"`
 }
 
 // HopVersion is a full Kubernetes version that is passed through. Its rules are

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 
+	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 
 	"refit.dev/refit/internal/fleet"
@@ -20,7 +21,15 @@ import (
 // Actor carries actions out.
 type Actor struct {
 	Members *member.Clients
+	AddOns  AddOns
 	Clock   clock.PassiveClock
+}
+
+// AddOns changes what runs beside Kubernetes in a member.
+type AddOns interface {
+	Upgrade(ctx context.Context, config *rest.Config, what fleet.Helm, version, upgrade string, after int) error
+	TakeBack(config *rest.Config, what fleet.Helm, upgrade string, after int) error
+	Unlock(config *rest.Config, what fleet.Helm, revision int) error
 }
 
 // Result is what an action came to, where that is no error.
@@ -108,6 +117,8 @@ func (a *Actor) change(ctx context.Context, cluster provider.Cluster, client *me
 		return Accepted, nodes.RemoveNode(ctx, cluster.Ref, provider.NodeRemoval{Pool: act.Pool, Instance: act.Instance})
 	case plan.Cordon, plan.Evict, plan.Restore:
 		return a.inMember(ctx, client, action)
+	case plan.UpgradeAddOn, plan.TakeBackAddOn, plan.UnlockAddOn:
+		return a.addOn(ctx, client, action)
 	case plan.Claim, plan.Release: // are what the others wait for
 	}
 	return "", fmt.Errorf("action %T is not known", action)
@@ -126,6 +137,20 @@ func (a *Actor) inMember(ctx context.Context, client *member.Client, action plan
 		return Accepted, client.Restore(ctx, act.Node, act.Upgrade)
 	default:
 		return "", fmt.Errorf("action %T does not go to the member", action)
+	}
+}
+
+// addOn carries out what changes an add-on.
+func (a *Actor) addOn(ctx context.Context, client *member.Client, action plan.Action) (Result, error) {
+	switch act := action.(type) {
+	case plan.UpgradeAddOn:
+		return Accepted, a.AddOns.Upgrade(ctx, client.Config, act.Helm, act.Version, act.Upgrade, act.After)
+	case plan.TakeBackAddOn:
+		return Accepted, a.AddOns.TakeBack(client.Config, act.Helm, act.Upgrade, act.After)
+	case plan.UnlockAddOn:
+		return Accepted, a.AddOns.Unlock(client.Config, act.Helm, act.Revision)
+	default:
+		return "", fmt.Errorf("action %T does not change an add-on", action)
 	}
 }
 

@@ -26,6 +26,7 @@ import (
 	v1 "refit.dev/refit/api/v1alpha1"
 	"refit.dev/refit/deploy/chart"
 	"refit.dev/refit/internal/act"
+	"refit.dev/refit/internal/addon"
 	"refit.dev/refit/internal/cli"
 	"refit.dev/refit/internal/control"
 	"refit.dev/refit/internal/fleet"
@@ -255,7 +256,8 @@ func newManager(config *rest.Config, options cli.UpOptions, uid string, log *slo
 	if err != nil {
 		return nil, err
 	}
-	clusters := &observe.Clusters{Providers: known, Members: clients, Clock: clock.RealClock{}}
+	helm := &addon.Helm{}
+	clusters := &observe.Clusters{Providers: known, Members: clients, AddOns: helm, Clock: clock.RealClock{}}
 	loops := control.Loops{
 		Workers: workers,
 		Fleets: &control.Fleets{
@@ -267,7 +269,7 @@ func newManager(config *rest.Config, options cli.UpOptions, uid string, log *slo
 		},
 		Upgrades: &control.Upgrades{
 			Client: manager.GetClient(), Reader: manager.GetAPIReader(), Clock: clock.RealClock{},
-			Clusters: clusters, Actor: &act.Actor{Members: clients, Clock: clock.RealClock{}}, Hub: uid,
+			Clusters: clusters, Actor: &act.Actor{Members: clients, AddOns: helm, Clock: clock.RealClock{}}, Hub: uid,
 			Watch: &control.Watches{Members: clients, Log: log.With("loop", "upgrades")}, Log: log.With("loop", "upgrades"),
 		},
 		Members: &control.Members{

@@ -119,7 +119,7 @@ func intentsOf(actions []plan.Action, now metav1.Time) []v1.Intent {
 			token = a.Token
 		case plan.RemoveNode:
 			token = a.Instance
-		case plan.Cordon, plan.Evict, plan.Restore, plan.Claim, plan.Release:
+		case plan.Cordon, plan.Evict, plan.Restore, plan.Claim, plan.Release, plan.UpgradeAddOn, plan.TakeBackAddOn, plan.UnlockAddOn:
 			continue
 		}
 		if len(intents) < keptIntents {

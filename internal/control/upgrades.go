@@ -142,6 +142,7 @@ func (u *Upgrades) observe(ctx context.Context, up *v1.ClusterUpgrade) (sight, e
 	}
 	in.Target, _ = fleet.ParseVersion(kubernetes) // admitted by CEL
 	in.Hops = observe.Hops(want.release.Spec.Bundle)
+	in.AddOns = observe.Wanted(want.release.Spec.Bundle)
 
 	mc := &v1.MemberCluster{}
 	err = u.Client.Get(ctx, client.ObjectKey{Namespace: up.Namespace, Name: up.Spec.Member}, mc)
@@ -169,6 +170,9 @@ func (u *Upgrades) observe(ctx context.Context, up *v1.ClusterUpgrade) (sight, e
 	}
 	u.Watch.Open(ctx, client.ObjectKeyFromObject(up), cluster)
 	in.Cluster, err = u.Clusters.Cluster(ctx, cluster, member.PodsToo)
+	if err == nil && in.Cluster.ControlPlane.Ready {
+		in.Cluster.AddOns = u.Clusters.AddOnsOf(ctx, cluster, in.AddOns)
+	}
 	in.Now = u.Clock.Now()
 	return sight{in: in, cluster: cluster}, err
 }

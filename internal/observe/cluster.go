@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 
 	v1 "refit.dev/refit/api/v1alpha1"
@@ -25,7 +26,14 @@ type Clusters struct {
 	// Providers by the name that MemberCluster.spec.provider has for them.
 	Providers map[string]provider.Provider
 	Members   *member.Clients
-	Clock     clock.PassiveClock
+	// AddOns looks at what runs beside Kubernetes; without it, that is not known.
+	AddOns AddOns
+	Clock  clock.PassiveClock
+}
+
+// AddOns looks at add-ons of a member.
+type AddOns interface {
+	Observe(ctx context.Context, config *rest.Config, wanted []fleet.WantedAddOn) []fleet.AddOn
 }
 
 // Reach finds who runs a member.
@@ -78,6 +86,19 @@ func (c *Clusters) Cluster(ctx context.Context, reach provider.Cluster, depth me
 		})
 	}
 	return cluster, nil
+}
+
+// AddOnsOf is a look at the add-ons that a release bundles. What cannot be seen is
+// unseen.
+func (c *Clusters) AddOnsOf(ctx context.Context, reach provider.Cluster, wanted []fleet.WantedAddOn) []fleet.AddOn {
+	if len(wanted) == 0 || c.AddOns == nil {
+		return nil
+	}
+	client, err := c.Members.For(ctx, reach)
+	if err != nil {
+		return nil // the look at the cluster tells
+	}
+	return c.AddOns.Observe(ctx, client.Config, wanted)
 }
 
 // facts asks the member itself. Its silence is an answer, not an error; the

@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -86,7 +87,7 @@ func (h Hub) Release(name string) (rollout.Release, bool) {
 	for _, release := range h.Releases {
 		if release.Name == name {
 			target, _ := fleet.ParseVersion(release.Spec.Bundle.Kubernetes) // admitted by CEL
-			found := rollout.Release{Name: name, Hash: release.Spec.Bundle.Hash(), Target: target}
+			found := rollout.Release{Name: name, Hash: release.Spec.Bundle.Hash(), Target: target, AddOns: len(release.Spec.Bundle.AddOns) > 0}
 			if withdrawn := release.Spec.Withdrawn; withdrawn != nil {
 				found.Withdrawn = withdrawn.Reason
 			}
@@ -94,6 +95,16 @@ func (h Hub) Release(name string) (rollout.Release, bool) {
 		}
 	}
 	return rollout.Release{Name: name}, false
+}
+
+// AddOns are those that a release bundles.
+func (h Hub) AddOns(release string) []fleet.WantedAddOn {
+	for _, r := range h.Releases {
+		if r.Name == release {
+			return Wanted(r.Spec.Bundle)
+		}
+	}
+	return nil
 }
 
 // Revision is the fleet's revision of a release: one more than the last when
@@ -307,6 +318,26 @@ func Hops(bundle v1.Bundle) map[string]fleet.Version {
 		hops[minor], _ = fleet.ParseVersion(string(version)) // admitted by CEL
 	}
 	return hops
+}
+
+// Wanted is what a bundle wants beside Kubernetes.
+func Wanted(bundle v1.Bundle) []fleet.WantedAddOn {
+	var wanted []fleet.WantedAddOn
+	for _, a := range bundle.AddOns {
+		want := fleet.WantedAddOn{
+			Name: a.Name, When: fleet.When(a.When), Versions: map[string]fleet.ChartVersion{}, Patience: a.HealthyWithin.Duration,
+			Helm: fleet.Helm{
+				Repository: a.Helm.Repository, Chart: cmp.Or(a.Helm.Chart, a.Name), Namespace: a.Helm.Namespace, Release: cmp.Or(a.Helm.Release, a.Name),
+				Values: a.Helm.CanonicalValues(),
+			},
+		}
+		for minor, text := range a.Versions {
+			version, _ := fleet.ParseVersion(string(text)) // admitted by CEL
+			want.Versions[minor] = fleet.ChartVersion{Version: version, Text: string(text)}
+		}
+		wanted = append(wanted, want)
+	}
+	return wanted
 }
 
 // Policy is the fleet's word on how a member is changed.

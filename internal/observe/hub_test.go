@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	v1 "refit.dev/refit/api/v1alpha1"
@@ -291,6 +292,37 @@ func TestHops(t *testing.T) {
 	got := Hops(v1.Bundle{Hops: map[string]v1.HopVersion{"1.36": "v1.36.4", "1.35": "v1.35.9"}})
 	if diff := cmp.Diff(map[string]fleet.Version{"1.36": v1364, "1.35": v1359}, got); diff != "" {
 		t.Errorf("hops (-want +got):\n%s", diff)
+	}
+}
+
+// TestAddOnsOfABundle: what is left out of an add-on has the add-on's own name.
+func TestAddOnsOfABundle(t *testing.T) {
+	bundle := v1.Bundle{AddOns: []v1.AddOn{
+		{
+			Name: "dns", When: "AfterNodes", Versions: map[string]v1.ChartVersion{"1.36": "v1.36.4", "1.37": "1.37.2"},
+			HealthyWithin: metav1.Duration{Duration: time.Minute},
+			Helm: v1.HelmRelease{
+				Repository: "https://charts.example", Chart: "coredns", Namespace: "kube-system", Release: "cluster-dns",
+				Values: &runtime.RawExtension{Raw: []byte(`{ "b": 1, "a": {} }`)},
+			},
+		},
+		{Name: "agent", When: "BeforeControlPlane", Helm: v1.HelmRelease{Repository: "oci://charts.example/all", Namespace: "monitoring"}},
+	}}
+	want := []fleet.WantedAddOn{
+		{
+			Name: "dns", When: fleet.AfterNodes, Patience: time.Minute,
+			Versions: map[string]fleet.ChartVersion{"1.36": {Version: v1364, Text: "v1.36.4"}, "1.37": {Version: v1372, Text: "1.37.2"}},
+			Helm: fleet.Helm{
+				Repository: "https://charts.example", Chart: "coredns", Namespace: "kube-system", Release: "cluster-dns", Values: `{"a":{},"b":1}`,
+			},
+		},
+		{
+			Name: "agent", When: fleet.BeforeControlPlane, Versions: map[string]fleet.ChartVersion{},
+			Helm: fleet.Helm{Repository: "oci://charts.example/all", Chart: "agent", Namespace: "monitoring", Release: "agent", Values: "{}"},
+		},
+	}
+	if diff := cmp.Diff(want, Wanted(bundle)); diff != "" {
+		t.Errorf("add-ons (-want +got):\n%s", diff)
 	}
 }
 

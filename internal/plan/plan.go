@@ -52,6 +52,34 @@ type UpgradePool struct {
 	Token    string
 }
 
+// UpgradeAddOn takes an add-on to a version, or installs it.
+type UpgradeAddOn struct {
+	AddOn string
+	Helm  fleet.Helm
+	// Version as the chart's index has it.
+	Version  string
+	From, To fleet.Version
+	Upgrade  string
+	// After is the revision that was seen last.
+	After int
+}
+
+// TakeBackAddOn takes an add-on back to where it was before an upgrade.
+type TakeBackAddOn struct {
+	AddOn   string
+	Helm    fleet.Helm
+	To      fleet.Version
+	Upgrade string
+	After   int
+}
+
+// UnlockAddOn ends a change of an add-on that a process left half done.
+type UnlockAddOn struct {
+	AddOn    string
+	Helm     fleet.Helm
+	Revision int
+}
+
 // AddNode asks the provider for one more node, from the pool's template.
 type AddNode struct {
 	Pool string
@@ -109,6 +137,9 @@ type Release struct {
 func (UpgradeControlPlane) action() {}
 func (SetPoolTemplate) action()     {}
 func (UpgradePool) action()         {}
+func (UpgradeAddOn) action()        {}
+func (TakeBackAddOn) action()       {}
+func (UnlockAddOn) action()         {}
 func (AddNode) action()             {}
 func (Cordon) action()              {}
 func (Evict) action()               {}
@@ -128,6 +159,19 @@ func (a SetPoolTemplate) String() string {
 func (a UpgradePool) String() string {
 	return fmt.Sprintf("upgrade pool %s %s → %s", a.Pool, a.From, a.To)
 }
+
+func (a UpgradeAddOn) String() string {
+	if a.From.IsZero() {
+		return fmt.Sprintf("install add-on %s %s", a.AddOn, a.To)
+	}
+	return fmt.Sprintf("upgrade add-on %s %s → %s", a.AddOn, a.From, a.To)
+}
+
+func (a TakeBackAddOn) String() string {
+	return fmt.Sprintf("take add-on %s back to %s", a.AddOn, a.To)
+}
+
+func (a UnlockAddOn) String() string { return "recover add-on " + a.AddOn }
 
 func (a AddNode) String() string {
 	if a.Replaces == "" {

@@ -127,6 +127,7 @@ func (p painter) way(up *v1.ClusterUpgrade) upgrade.Way {
 		release, _ := p.hub.Release(up.Spec.Release.Name)
 		way.Target = release.Target
 	}
+	way.AddOns = p.hub.AddOns(up.Spec.Release.Name)
 	for i := range p.hub.Members {
 		if mc := &p.hub.Members[i]; mc.Name == up.Spec.Member && way.Memory.From.IsZero() {
 			way.Memory.From, _ = fleet.ParseVersion(mc.Status.ControlPlane.Version)

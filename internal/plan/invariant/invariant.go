@@ -38,6 +38,8 @@ type judge struct {
 	allowed map[string]int
 	// replaced are the instances for which another one exists or was asked for.
 	replaced map[string]bool
+	// changed counts the add-ons that are.
+	changed int
 }
 
 // census counts a pool's machines as they would be after the actions.
@@ -87,6 +89,12 @@ func (j *judge) action(action plan.Action) {
 		j.template(a)
 	case plan.UpgradePool:
 		j.upgradePool(a)
+	case plan.UpgradeAddOn:
+		j.upgradeAddOn(a)
+	case plan.TakeBackAddOn:
+		j.takeBackAddOn(a)
+	case plan.UnlockAddOn:
+		j.unlockAddOn(a)
 	case plan.AddNode:
 		j.addition(a)
 	case plan.Cordon:
@@ -116,7 +124,7 @@ func (j *judge) held(action plan.Action) {
 		if leave || !j.Halted.IsZero() {
 			j.breaks("%s is begun against the will of a person", a)
 		}
-	case plan.SetPoolTemplate, plan.UpgradePool:
+	case plan.SetPoolTemplate, plan.UpgradePool, plan.UpgradeAddOn:
 		if leave {
 			j.breaks("%s is begun against the will of a person", a)
 		}

@@ -145,9 +145,16 @@ func (h *hub) member(start rollout.Start) {
 			h.breaks("member %s would start, and is the same cluster as %s", m.Name, other.Name)
 		}
 	}
-	if !m.Oldest.Less(start.Release.Target) {
+	if !m.Oldest.Less(start.Release.Target) && (!start.Release.AddOns || h.brought(start)) {
 		h.breaks("member %s would start at %s, with %s wanted", m.Name, m.Oldest, start.Release.Target)
 	}
+}
+
+// brought tells whether a member has been brought to what its fleet wants.
+func (h *hub) brought(start rollout.Start) bool {
+	return slices.ContainsFunc(h.Upgrades, func(u rollout.Upgrade) bool {
+		return u.Member == start.Member && u.FleetUID == start.FleetUID && u.Revision == start.Revision && u.Outcome == rollout.Done
+	})
 }
 
 // fleet must want just this, and have no failure in this revision.

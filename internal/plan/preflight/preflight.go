@@ -13,6 +13,8 @@ type Input struct {
 	Cluster fleet.Cluster
 	// To is the version the control plane is about to go to.
 	To fleet.Version
+	// AddOns are those of the release.
+	AddOns []fleet.WantedAddOn
 	// Upgrade is the UID of the upgrade that asks: what is its own does not
 	// stand in its way.
 	Upgrade string
@@ -43,6 +45,7 @@ var checks = []check{
 	{"Skew", skew},
 	{"NodesHealthy", nodesHealthy},
 	{"PoolsRolled", poolsRolled},
+	{"AddOnsDistinct", addOnsDistinct},
 }
 
 // Findings are the answers that stand in the way; none means go.
@@ -189,6 +192,23 @@ func poolsRolled(in Input) *Finding {
 				Fix:      "take the member out of the fleet",
 			}
 		}
+	}
+	return nil
+}
+
+// addOnsDistinct: each of two that are the same Helm release would undo the other.
+func addOnsDistinct(in Input) *Finding {
+	names := map[string]string{}
+	for _, want := range in.AddOns {
+		place := want.Helm.Namespace + "/" + want.Helm.Release
+		if other, taken := names[place]; taken {
+			return &Finding{
+				Message:  fmt.Sprintf("add-ons %s and %s are the same Helm release, %s", other, want.Name, place),
+				Evidence: "named by the release",
+				Fix:      "create a release that gives one of them another name, Helm release or namespace, and set the fleet's spec.release to it",
+			}
+		}
+		names[place] = want.Name
 	}
 	return nil
 }

@@ -38,6 +38,10 @@ func input() preflight.Input {
 	}
 }
 
+func addOn(name, namespace, release string) fleet.WantedAddOn {
+	return fleet.WantedAddOn{Name: name, Helm: fleet.Helm{Namespace: namespace, Release: release}}
+}
+
 // TestChecks asks each check a question with a yes and one with a no.
 func TestChecks(t *testing.T) {
 	started := time.Date(2026, time.November, 3, 22, 0, 0, 0, time.FixedZone("CET", 3600))
@@ -173,6 +177,22 @@ func TestChecks(t *testing.T) {
 				Fix: "take the member out of the fleet",
 			}},
 		},
+		{
+			name: "AddOnsDistinct: they are, in one namespace each",
+			change: func(in *preflight.Input) {
+				in.AddOns = []fleet.WantedAddOn{addOn("dns", "kube-system", "dns"), addOn("agent", "kube-system", "agent"), addOn("dns2", "other", "dns")}
+			},
+		},
+		{
+			name: "AddOnsDistinct: two are not",
+			change: func(in *preflight.Input) {
+				in.AddOns = []fleet.WantedAddOn{addOn("dns", "kube-system", "dns"), addOn("agent", "kube-system", "agent"), addOn("coredns", "kube-system", "dns")}
+			},
+			want: []preflight.Finding{{
+				Check: "AddOnsDistinct", Message: "add-ons dns and coredns are the same Helm release, kube-system/dns", Evidence: "named by the release",
+				Fix: "create a release that gives one of them another name, Helm release or namespace, and set the fleet's spec.release to it",
+			}},
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			in := input()
@@ -192,11 +212,12 @@ func TestAllChecksAreAsked(t *testing.T) {
 	in.Cluster.Operations = []fleet.Operation{{ID: "op-7", Phase: fleet.Running}}
 	in.Cluster.Pools[0].Nodes[0].Ready = false
 	in.Cluster.Pools[1].RolledBy = fleet.InMember
+	in.AddOns = []fleet.WantedAddOn{{}, {}}
 	var got []string
 	for _, finding := range preflight.Findings(in) {
 		got = append(got, finding.Check)
 	}
-	want := []string{"Ready", "NothingUnderWay", "Skew", "NodesHealthy", "PoolsRolled"}
+	want := []string{"Ready", "NothingUnderWay", "Skew", "NodesHealthy", "PoolsRolled", "AddOnsDistinct"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("checks (-want +got):\n%s", diff)
 	}

@@ -82,6 +82,8 @@ type Fleet struct {
 type Release struct {
 	Name, Hash string
 	Target     fleet.Version
+	// AddOns tells that it bundles more than Kubernetes.
+	AddOns bool
 	// Withdrawn is why nobody is to be brought to it any more; empty where it
 	// is good.
 	Withdrawn string
@@ -378,7 +380,13 @@ func (p *planner) name(member string) string {
 // seen lately is not known to be there.
 func (p *planner) reached(f Fleet, name string) bool {
 	member := p.member(name)
-	return !f.Release.Target.IsZero() && member.Oldest.Reaches(f.Release.Target) && p.fresh(member)
+	return !f.Release.Target.IsZero() && member.Oldest.Reaches(f.Release.Target) && p.hasAddOns(f, name) && p.fresh(member)
+}
+
+// hasAddOns tells whether a member was seen with all that the fleet's release bundles
+// beside Kubernetes: at the end of an upgrade, for nobody looks at that in between.
+func (p *planner) hasAddOns(f Fleet, name string) bool {
+	return !f.Release.AddOns || slices.ContainsFunc(p.upgrades[name], func(u Upgrade) bool { return u.of(f) && u.Outcome == Done })
 }
 
 // fresh tells whether a member was seen lately, which time alone will change.

@@ -10,6 +10,8 @@ import (
 type Way struct {
 	Memory Memory
 	Target fleet.Version
+	// AddOns of the release.
+	AddOns []fleet.WantedAddOn
 	// Hop and Step that it is in; of one that was not looked at yet, none.
 	Hop  fleet.Version
 	Step StepName
@@ -53,7 +55,7 @@ func Course(w Way) []Place {
 	var course []Place
 	reached := here == Record{} && w.Outcome == Going // nothing was looked at: all is ahead
 	for _, hop := range w.hops(here.Hop) {
-		for _, name := range Steps() {
+		for _, name := range w.steps() {
 			course, reached = w.add(course, pass{to: hop}, name, here, reached)
 		}
 	}
@@ -61,6 +63,18 @@ func Course(w Way) []Place {
 		course, _ = w.add(course, pass{}, Settle, here, reached)
 	}
 	return course
+}
+
+// steps are those of one pass; without those for add-ons that the release has none
+// for.
+func (w Way) steps() []StepName {
+	places := map[StepName]fleet.When{
+		AddOnsBefore: fleet.BeforeControlPlane, AddOns: fleet.BetweenControlPlaneAndNodes, AddOnsAfter: fleet.AfterNodes,
+	}
+	return slices.DeleteFunc(Steps(), func(name StepName) bool {
+		when, isPlace := places[name]
+		return isPlace && !slices.ContainsFunc(w.AddOns, func(a fleet.WantedAddOn) bool { return a.When == when })
+	})
 }
 
 // add adds a place to the course, as far as there is more of it.

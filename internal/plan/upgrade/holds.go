@@ -12,17 +12,19 @@ import (
 
 // What is in flight, when the world changes:
 //
-//	                before ControlPlane   Bake          Nodes
-//	withdrawn       Superseded            holds         finishes the nodes in hand, holds
-//	frozen          waits                 bake runs on  finishes the nodes in hand, waits
-//	fleet halted    waits                 goes on       goes on
-//	superseded      at the next safe point: no operation of ours runs, no node is in hand
+//	                before ControlPlane   Bake          AddOns, AddOnsAfter   Nodes
+//	withdrawn       Superseded            holds         holds                 finishes the nodes in hand, holds
+//	frozen          waits                 bake runs on  waits                 finishes the nodes in hand, waits
+//	fleet halted    waits                 goes on       goes on               goes on
+//	superseded      at the next safe point: no operation of ours runs, no add-on is half changed, no node is in hand
 //	aborted         the same; nodes that only a person could finish are given back
 
 // hold is what becomes of a step that is to change the cluster and must not. It
 // goes by the step that is due, and does not enter it.
 func hold(in Input, p pass, name StepName, step Step) (Step, bool) {
 	switch name {
+	case AddOnsBefore, AddOns, AddOnsAfter:
+		return holdAddOns(in, p, name, step)
 	case ControlPlane:
 		return holdControlPlane(in, p, step)
 	case Nodes:
@@ -30,6 +32,23 @@ func hold(in Input, p pass, name StepName, step Step) (Step, bool) {
 	case Settle, Preflight, Bake:
 	}
 	return Step{}, false
+}
+
+// holdAddOns keeps an add-on from being changed. One that was, is waited for, and
+// taken back where it must be.
+func holdAddOns(in Input, p pass, name StepName, step Step) (Step, bool) {
+	asks := slices.ContainsFunc(step.Actions, func(a plan.Action) bool { _, ok := a.(plan.UpgradeAddOn); return ok })
+	why := cmp.Or(in.Withdrawn, in.Frozen)
+	if name == AddOnsBefore {
+		why = cmp.Or(why, in.Halted)
+	}
+	if !asks || why.IsZero() {
+		return Step{}, false
+	}
+	if name == AddOnsBefore && !in.Withdrawn.IsZero() {
+		return endEarly(in, Superseded, in.Withdrawn), true
+	}
+	return Step{Name: name, Hop: p.to, Why: why, Memory: in.Memory, Recheck: in.Now.Add(pollWaiting)}, true
 }
 
 // holdControlPlane keeps a control plane from being asked for. One that was asked
@@ -68,6 +87,11 @@ func endEarly(in Input, outcome Outcome, why fleet.Reason) Step {
 	if unsettled := unsettledChange(in); unsettled != "" {
 		why.Message += "; " + unsettled
 		return Step{Name: ControlPlane, Why: why, Memory: in.Memory, Recheck: in.Now.Add(pollRunning)}
+	}
+	if step, open := halfChanged(in); open {
+		last := in.Memory.newest()
+		step.Name, step.Hop, step.Memory = last.Step, last.Hop, in.Memory
+		return step
 	}
 	// Twice as long, so that the last look is one as well.
 	if record, lately := in.Memory.lately(Nodes, in.Now, 2*showsWithin); lately {

@@ -48,7 +48,7 @@ func passes(in Input) []pass {
 // nodesFirst tells whether nodes are to be replaced before the control plane
 // takes its first minor: they could not follow it, or are in hand already.
 func nodesFirst(in Input, minor int) bool {
-	if slices.ContainsFunc(in.Memory.Records, func(r Record) bool { return r.Step == Nodes && r.Hop.Minor == minor }) {
+	if slices.ContainsFunc(in.Memory.Records, func(r Record) bool { return r.Step.commits() && r.Hop.Minor == minor }) {
 		return true
 	}
 	return slices.ContainsFunc(in.Cluster.Pools, func(pool fleet.Pool) bool {
@@ -157,7 +157,7 @@ func pinned(c fleet.Cluster, p pass) fleet.Version {
 
 // needs tells whether a part of the cluster is to go to the pass's version.
 func needs(in Input, p pass) bool {
-	return !in.Cluster.Reaches(in.Cluster.ControlPlane.Oldest, p.to) || slices.ContainsFunc(in.Cluster.Pools, func(pool fleet.Pool) bool {
+	return !in.Cluster.Reaches(in.Cluster.ControlPlane.Oldest, p.to) || addOnsDue(in, p) || slices.ContainsFunc(in.Cluster.Pools, func(pool fleet.Pool) bool {
 		return p.rolls(in, pool) && !(pool.Template.Reaches(p.to) && there(pool, p.enough(in.Cluster)))
 	})
 }

@@ -12,21 +12,21 @@ import (
 const freshness = 10 * time.Minute
 
 // begun tells whether the pass to a version has begun to change the cluster:
-// Settle and Preflight are then closed. A control plane that was to be changed
-// and, long after, shows no sign of it, has not begun; where its version is not
-// known, nothing can be told from it.
+// Settle and Preflight are then closed.
 func begun(in Input, to fleet.Version) bool {
-	p := pass{to: to}
-	if in.Memory.started(p, Nodes) {
+	if slices.ContainsFunc(in.Memory.Records, func(r Record) bool { return r.Hop == to && r.Step.commits() }) {
 		return true
 	}
-	record := in.Memory.record(p, ControlPlane)
-	if record.Entered.IsZero() {
-		return false
-	}
-	shown := operation(in.Cluster).Token == token(in, p, "control-plane")
+	record := in.Memory.record(pass{to: to}, ControlPlane)
+	return !record.Entered.IsZero() && !cameToNothing(in, record)
+}
+
+// cameToNothing tells whether a control plane was to be changed and, long after,
+// shows no sign of it; where its version is not known, nothing can be told.
+func cameToNothing(in Input, r Record) bool {
+	shown := operation(in.Cluster).Token == token(in, pass{to: r.Hop}, "control-plane")
 	cp := in.Cluster.ControlPlane.Oldest
-	return shown || cp.IsZero() || in.Cluster.Reaches(cp, to) || in.Now.Sub(record.Entered) < freshness
+	return r.Step == ControlPlane && !shown && !cp.IsZero() && !in.Cluster.Reaches(cp, r.Hop) && in.Now.Sub(r.Entered) >= freshness
 }
 
 // current leaves out what does not hold any more: what was passed before a
@@ -37,7 +37,8 @@ func (m Memory) current(in Input) Memory {
 	kept := Memory{From: m.From}
 	for _, r := range m.Records {
 		lapsed := m.started(pass{to: r.Hop}, ControlPlane) || (sick && r.Step == Settle)
-		if begun(in, r.Hop) || !lapsed {
+		asksAnew := r.Finished.IsZero() && cameToNothing(in, r)
+		if (begun(in, r.Hop) || !lapsed) && !asksAnew {
 			kept.Records = append(kept.Records, r)
 		}
 	}
@@ -52,7 +53,15 @@ func (m Memory) started(p pass, name StepName) bool {
 // reached tells whether the control plane was seen at the pass's version: its
 // step was left, or the nodes after it were begun.
 func (m Memory) reached(p pass) bool {
-	return !m.record(p, ControlPlane).Finished.IsZero() || m.started(p, Nodes)
+	return !m.record(p, ControlPlane).Finished.IsZero() || m.past(p, ControlPlane)
+}
+
+// past tells whether a step after one was entered: what that one asks of the
+// cluster's health is then for the later one to ask.
+func (m Memory) past(p pass, name StepName) bool {
+	order := []StepName{AddOnsBefore, ControlPlane, Bake, AddOns, Nodes, AddOnsAfter}
+	later := order[slices.Index(order, name)+1:]
+	return slices.ContainsFunc(later, func(name StepName) bool { return m.started(p, name) })
 }
 
 // open are the records of a step that was not left, of any pass.
@@ -75,6 +84,17 @@ func (m Memory) lately(name StepName, now time.Time, within time.Duration) (Reco
 		}
 	}
 	return Record{}, false
+}
+
+// newest is the step that was entered last.
+func (m Memory) newest() Record {
+	var newest Record
+	for _, r := range m.Records {
+		if !r.Entered.Before(newest.Entered) {
+			newest = r
+		}
+	}
+	return newest
 }
 
 // record finds what is remembered of a step.

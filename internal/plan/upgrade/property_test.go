@@ -60,7 +60,7 @@ func newRun(t *rapid.T, more ...world.Workload) *run {
 	return &run{
 		t: t, journey: j, world: world.New(j.Shape),
 		in: upgrade.Input{
-			UID: us, Hub: hub, Target: j.Target, Hops: j.Hops,
+			UID: us, Hub: hub, Target: j.Target, Hops: j.Hops, AddOns: j.AddOns,
 			Policy: upgrade.Policy{
 				Settle: time.Duration(pick("settle", 0, 3)) * world.Tick,
 				Bake:   time.Duration(pick("bake", 0, 3)) * world.Tick,
@@ -212,6 +212,9 @@ func (r *run) arrived() {
 	if behind := r.world.Behind(r.journey.Target); behind != "" {
 		r.fail("done with %s", behind)
 	}
+	if behind := r.world.AddOnBehind(r.journey.AddOns, r.journey.Target.MinorName()); behind != "" {
+		r.fail("done with %s", behind)
+	}
 	r.atRest()
 	for _, pool := range r.journey.Shape.Pools {
 		needed := 0
@@ -348,17 +351,6 @@ func TestNoStepGoesBack(t *testing.T) {
 			r.world.Tick()
 		}
 	})
-}
-
-// position orders steps by pass and recipe. The Settle at the very end counts as
-// the last Nodes: they are looked at anew as long as it lasts.
-func position(step upgrade.Step) int {
-	names := []upgrade.StepName{upgrade.Settle, upgrade.Preflight, upgrade.ControlPlane, upgrade.Bake, upgrade.Nodes}
-	at := slices.Index(names, step.Name)
-	if slices.ContainsFunc(step.Memory.Records, func(r upgrade.Record) bool { return r.Hop.IsZero() }) {
-		at = len(names) - 1
-	}
-	return 10*step.Hop.Minor + at
 }
 
 // TestSupersededEndsAtASafePoint, whenever it comes.

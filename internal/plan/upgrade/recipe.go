@@ -36,7 +36,7 @@ func settle(in Input, p pass) (Step, bool) {
 // is the first to go to is what all others get, so it is known before it begins.
 func checkFirst(in Input, p pass) (Step, bool) {
 	findings := preflight.Findings(preflight.Input{
-		Cluster: in.Cluster, To: p.to, Upgrade: in.UID, OwnToken: token(in, p, "control-plane"),
+		Cluster: in.Cluster, To: p.to, AddOns: in.AddOns, Upgrade: in.UID, OwnToken: token(in, p, "control-plane"),
 	})
 	if len(findings) == 0 && unpinned(in, p) {
 		return Step{Why: pinning(p), Recheck: in.Now.Add(pollWaiting)}, false
@@ -123,7 +123,7 @@ func cordonedByOther(in Input) (fleet.Node, bool) {
 // The cluster must be healthy at its end; where it is not, that is told before.
 func bake(in Input, p pass) (Step, bool) {
 	changed := in.Memory.record(p, ControlPlane)
-	if changed.Entered.IsZero() || in.Memory.started(p, Nodes) {
+	if changed.Entered.IsZero() || in.Memory.past(p, Bake) {
 		return Step{}, true
 	}
 	since := in.Memory.record(p, Bake).Entered
@@ -151,6 +151,9 @@ func bake(in Input, p pass) (Step, bool) {
 
 // nodes replaces the nodes of one pool after the other.
 func nodes(in Input, p pass) (Step, bool) {
+	if !in.Cluster.ControlPlane.Ready && in.Memory.past(p, Nodes) {
+		return Step{}, true // they were seen there; the step after them waits
+	}
 	for _, pool := range in.Cluster.Pools {
 		if !p.rolls(in, pool) {
 			continue

@@ -31,6 +31,8 @@ type Input struct {
 	Target fleet.Version
 	// Hops are the release's own versions to pass through, by minor ("1.36").
 	Hops map[string]fleet.Version
+	// AddOns are those of the release.
+	AddOns []fleet.WantedAddOn
 	// Pins are the fleet's, of this revision and the member's provider.
 	Pins    []fleet.Pin
 	Cluster fleet.Cluster
@@ -69,14 +71,23 @@ type StepName string
 const (
 	Settle       StepName = "Settle"
 	Preflight    StepName = "Preflight"
+	AddOnsBefore StepName = "AddOnsBefore"
 	ControlPlane StepName = "ControlPlane"
 	Bake         StepName = "Bake"
+	AddOns       StepName = "AddOns"
 	Nodes        StepName = "Nodes"
+	AddOnsAfter  StepName = "AddOnsAfter"
 )
 
 // changes tells whether a step belongs to what changes the cluster: once one was
 // entered, what comes before is closed for the pass.
 func (name StepName) changes() bool { return name != Settle && name != Preflight }
+
+// commits tells whether a pass has begun to change the cluster once the step was
+// entered. A control plane that was to be changed may have stayed as it was.
+func (name StepName) commits() bool {
+	return slices.Contains([]StepName{AddOnsBefore, AddOns, Nodes, AddOnsAfter}, name)
+}
 
 // Record is what is remembered of a step: when it was entered and left. Of
 // Settle, Entered is since when the cluster was seen healthy.
@@ -136,9 +147,12 @@ type stage struct {
 var recipe = []stage{
 	{Settle, settle},
 	{Preflight, checkFirst},
+	{AddOnsBefore, addOns(AddOnsBefore, fleet.BeforeControlPlane)},
 	{ControlPlane, controlPlane},
 	{Bake, bake},
+	{AddOns, addOns(AddOns, fleet.BetweenControlPlaneAndNodes)},
 	{Nodes, nodes},
+	{AddOnsAfter, addOns(AddOnsAfter, fleet.AfterNodes)},
 }
 
 // pollRunning is how long to wait before looking at something that moves by
@@ -241,7 +255,7 @@ func walk(in *Input, p pass) (Step, bool) {
 // passedBy tells whether nothing of the pass is left to do, so that nothing
 // needs to be asked before it.
 func passedBy(in Input, p pass) bool {
-	return in.Cluster.Reaches(in.Cluster.ControlPlane.Oldest, p.to) &&
+	return in.Cluster.Reaches(in.Cluster.ControlPlane.Oldest, p.to) && !addOnsDue(in, p) &&
 		!slices.ContainsFunc(in.Cluster.Pools, func(pool fleet.Pool) bool { return p.rolls(in, pool) })
 }
 

@@ -58,6 +58,9 @@ type situation struct {
 	takeOver string
 	held     bool
 	rolledBy fleet.RolledBy
+	// wanted add-ons, and how they were seen; see seen.
+	wanted []fleet.WantedAddOn
+	addOns string
 	// settle and bake are 30s and 5m.
 	settle, bake time.Duration
 }
@@ -89,7 +92,7 @@ func or(text, byDefault string) string {
 func (s situation) input() upgrade.Input {
 	in := upgrade.Input{
 		Now: now, UID: us, Hub: hub, Member: "eu-1", Target: version(or(s.target, "v1.37.2")), Hops: s.hops,
-		Cluster: s.cluster(),
+		Cluster: s.cluster(), AddOns: s.wanted,
 		Policy: upgrade.Policy{
 			Settle: 30 * time.Second, Bake: 5 * time.Minute,
 			Nodes: func(int) noderoll.Policy { return noderoll.Policy{MaxSurge: 1} },
@@ -200,6 +203,9 @@ func (s situation) cluster() fleet.Cluster {
 		pool.Template = version(s.template)
 	}
 	c.Pools = []fleet.Pool{pool}
+	if s.addOns != "" {
+		c.AddOns = seen(s.addOns)
+	}
 	return c
 }
 

@@ -38,7 +38,7 @@ func (c *Cluster) Do(action plan.Action) Answer {
 		return c.add(a)
 	case plan.RemoveNode:
 		return c.remove(a)
-	case plan.Cordon, plan.Evict, plan.Restore, plan.Claim, plan.Release:
+	case plan.Cordon, plan.Evict, plan.Restore, plan.Claim, plan.Release, plan.UpgradeAddOn, plan.TakeBackAddOn, plan.UnlockAddOn:
 		if c.silent() {
 			return Unanswered
 		}
@@ -60,6 +60,8 @@ func (c *Cluster) inside(action plan.Action) Answer {
 		return c.take(a)
 	case plan.Release:
 		return c.release(a)
+	case plan.UpgradeAddOn, plan.TakeBackAddOn, plan.UnlockAddOn:
+		return c.changeAddOn(action)
 	default:
 		return Stopped
 	}

@@ -26,6 +26,7 @@ type picture struct {
 	nodes   []fleet.Node
 	budgets []fleet.Budget
 	claim   fleet.Claim
+	addOns  []fleet.AddOn
 }
 
 // Observe is a look at the cluster, as package observe would take it.
@@ -47,7 +48,7 @@ func (c *Cluster) Observe(lag Lag) fleet.Cluster {
 	return fleet.Cluster{
 		Name: "eu-1", UID: "uid-of-eu-1", ControlPlane: cp, At: c.now,
 		Pools: joined(provider.pools, api.nodes), Budgets: slices.Clone(api.budgets),
-		Claim:      api.claim,
+		Claim: api.claim, AddOns: slices.Clone(api.addOns),
 		Operations: slices.Clone(provider.operations), Offers: c.shape.Offers, MaxNodeSkew: c.shape.MaxNodeSkew,
 	}
 }
@@ -114,6 +115,9 @@ func (c *Cluster) picture() picture {
 	}
 	p.claim = c.claim
 	p.claim.Seen = true
+	for _, a := range c.addOns.all {
+		p.addOns = append(p.addOns, c.addOns.Seen(a.shape.Name, c.now))
+	}
 	for _, m := range c.machines {
 		if m.joined {
 			p.nodes = append(p.nodes, c.node(m))

@@ -3,6 +3,7 @@ package world
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"refit.dev/refit/internal/fleet"
 )
@@ -13,6 +14,8 @@ type Journey struct {
 	Target fleet.Version
 	// Hops are the versions to pass through, by minor.
 	Hops map[string]fleet.Version
+	// AddOns of the release.
+	AddOns []fleet.WantedAddOn
 }
 
 // Pick chooses a number between low and high; what says what for.
@@ -58,6 +61,10 @@ func Random(pick Pick) Journey {
 		Start: pick("start", 0, 2), Grace: pick("grace", 1, 3),
 	}
 	j.Shape.Mute = pick("mute", 0, 1) == 1
+	for i := range pick("add-ons", 0, 3) {
+		shape, want := r.addOn(fmt.Sprintf("add-on%d", i))
+		j.Shape.AddOns, j.AddOns = append(j.Shape.AddOns, shape), append(j.AddOns, want)
+	}
 	return j
 }
 
@@ -150,6 +157,27 @@ func (r maker) workload(name string, shape Shape) Workload {
 		w.Floor = r.Pick("floor", 0, w.Replicas-1)
 	}
 	return w
+}
+
+// addOn is one that the release knows for some minors, and that may be there already.
+func (r maker) addOn(name string) (AddOn, fleet.WantedAddOn) {
+	want := fleet.WantedAddOn{
+		Name: name, Versions: map[string]fleet.ChartVersion{}, Patience: time.Duration(r.Pick("patience", 5, 30)) * Tick,
+		When: []fleet.When{fleet.BeforeControlPlane, fleet.BetweenControlPlaneAndNodes, fleet.AfterNodes}[r.Pick("when", 0, 2)],
+		Helm: fleet.Helm{Repository: "https://charts.example", Chart: name, Namespace: "kube-system", Release: name, Values: "{}"},
+	}
+	chart := fleet.Version{Major: 2}
+	for minor := r.from; minor <= r.to; minor++ {
+		chart.Minor += r.Pick("chart's step", 0, 1)
+		if r.Pick("has a version", 0, 3) > 0 {
+			want.Versions[r.version(minor, 0).MinorName()] = fleet.ChartVersion{Version: chart, Text: chart.String()[1:]}
+		}
+	}
+	shape := AddOn{Name: name, Values: []string{"{}", `{"replicas":2}`}[r.Pick("values", 0, 1)]}
+	if r.Pick("is there", 0, 2) > 0 {
+		shape.At = fleet.Version{Major: 2, Minor: r.Pick("chart", 0, chart.Minor)}
+	}
+	return shape, want
 }
 
 // roomToMove tells whether there is always a node for the workload's pods but

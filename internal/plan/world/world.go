@@ -28,6 +28,7 @@ type Shape struct {
 	MaxNodeSkew int
 	Pools       []Pool
 	Workloads   []Workload
+	AddOns      []AddOn
 	// Limits are how many nodes a pool of a size may have too many, and how
 	// many may be missing.
 	Limits func(size int) (surge, unavailable int)
@@ -89,8 +90,11 @@ type Cluster struct {
 	// ended, by pool.
 	rolls    map[string]*fleet.Operation
 	rolled   map[string]fleet.Operation
+	addOns   AddOns
 	silentTo time.Time
 	failNext bool
+	// diesNext lets the process die in the middle of the next change of an add-on.
+	diesNext bool
 	// answerNext is how the next action is answered, doubled that budgets have
 	// twins, and stray that there is a node of no machine; see others.go.
 	answerNext     Answer
@@ -146,6 +150,10 @@ func New(shape Shape) *Cluster {
 		now:      time.Date(2026, time.November, 3, 22, 0, 0, 0, time.UTC),
 		template: map[string]fleet.Version{}, tokens: map[string]bool{}, failed: map[string]bool{}, kept: map[string]bool{}, added: map[string]int{},
 		rolls: map[string]*fleet.Operation{}, rolled: map[string]fleet.Operation{},
+	}
+	c.addOns = AddOns{Start: time.Duration(shape.Pace.Start) * Tick, Breaks: c.breaks}
+	for _, a := range shape.AddOns {
+		c.addOns.Add(a, c.now)
 	}
 	c.shape.Offers = append([]fleet.Version{shape.ControlPlane}, shape.Offers...) // what ran can be had again
 	for _, pool := range shape.Pools {
