@@ -145,7 +145,7 @@ func wanted(t *testing.T) []string {
 	for _, outcome := range []upgrade.Outcome{upgrade.Done, upgrade.Failed, upgrade.Superseded, upgrade.Aborted} {
 		all = append(all, "outcome "+string(outcome))
 	}
-	for _, action := range []string{"UpgradeControlPlane", "SetPoolTemplate", "UpgradePool", "AddNode", "Cordon", "Evict", "RemoveNode", "Restore", "Claim", "Release"} {
+	for _, action := range []string{"UpgradeControlPlane", "SetPoolTemplate", "UpgradePool", "AddNode", "Cordon", "Evict", "RemoveNode", "Restore", "Claim", "Release", "UpgradeAddOn", "TakeBackAddOn", "UnlockAddOn"} {
 		all = append(all, "action "+action)
 	}
 	for _, class := range []string{"Retry", "Wait", "Stop"} {

@@ -13,6 +13,7 @@ import (
 
 	v1 "refit.dev/refit/api/v1alpha1"
 	"refit.dev/refit/internal/fleet"
+	"refit.dev/refit/internal/plan/world"
 	"refit.dev/refit/internal/provider/fake"
 	"refit.dev/refit/internal/sim"
 )
@@ -27,6 +28,8 @@ type strategy struct {
 	nodes  v1.NodePolicy
 	surge  int
 	lack   int
+	// addOns are there, at 1.11.0, and wanted at 1.12.0.
+	addOns []v1.AddOn
 }
 
 // quick is a cloud where nothing takes long: what is tried is the order of
@@ -46,7 +49,18 @@ func strategies() []strategy {
 		{name: "two minors", from: "v1.35.4", pools: two, nodes: bySurge, surge: 1},
 		{name: "no tokens", mode: fake.Mode{NoTokens: true}, from: "v1.36.3", pools: two, nodes: bySurge, surge: 1},
 		{name: "rolled by the provider", from: "v1.36.3", pools: rolled, nodes: bySurge, surge: 1},
+		{name: "add-ons", from: "v1.36.3", pools: two[:1:1], nodes: bySurge, surge: 1, addOns: []v1.AddOn{
+			addOn("policies", fleet.BeforeControlPlane), addOn("dns", fleet.BetweenControlPlaneAndNodes), addOn("agent", fleet.AfterNodes),
+		}},
 		{name: "lags", mode: fake.Mode{Lag: 3 * time.Second}, from: "v1.36.3", suffix: "-gke.900", pools: two, nodes: bySurge, surge: 1},
+	}
+}
+
+func addOn(name string, when fleet.When) v1.AddOn {
+	return v1.AddOn{
+		Name: name, When: v1.AddOnPlace(when), Versions: map[string]v1.ChartVersion{"1.36": "1.11.0", "1.37": "1.12.0"},
+		HealthyWithin: metav1.Duration{Duration: 10 * time.Minute},
+		Helm:          v1.HelmRelease{Repository: "https://charts.example.com", Chart: name, Namespace: "kube-system"},
 	}
 }
 
@@ -61,6 +75,9 @@ func (s strategy) world(t *testing.T) (*sim.World, *sim.Hub) {
 		shape.Offers = append(shape.Offers, version(t, offer+s.suffix))
 	}
 	w.AddCluster("eu-1", shape, s.surge, s.lack)
+	for _, a := range s.addOns {
+		w.AddAddOn("eu-1", world.AddOn{Name: a.Name, At: version(t, "1.11.0"), Values: "{}"})
+	}
 	hub, err := w.AddHub("main")
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +87,7 @@ func (s strategy) world(t *testing.T) (*sim.World, *sim.Hub) {
 			ObjectMeta: metav1.ObjectMeta{Namespace: sim.Namespace, Name: "eu-1"},
 			Spec:       v1.MemberClusterSpec{Provider: v1.MemberProvider{Fake: &v1.FakeProvider{}}},
 		}),
-		hub.Add(t.Context(), &v1.Release{ObjectMeta: metav1.ObjectMeta{Name: "2026.11"}, Spec: v1.ReleaseSpec{Bundle: v1.Bundle{Kubernetes: "v1.37.2"}}}),
+		hub.Add(t.Context(), &v1.Release{ObjectMeta: metav1.ObjectMeta{Name: "2026.11"}, Spec: v1.ReleaseSpec{Bundle: v1.Bundle{Kubernetes: "v1.37.2", AddOns: s.addOns}}}),
 		hub.Add(t.Context(), &v1.Fleet{
 			ObjectMeta: metav1.ObjectMeta{Namespace: sim.Namespace, Name: "main"},
 			Spec: v1.FleetSpec{

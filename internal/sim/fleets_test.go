@@ -134,7 +134,12 @@ func (r *fleetRun) makeClusters() {
 	first.Shape.Offers = append(first.Shape.Offers, first.Shape.ControlPlane)
 	for i := range r.journeys {
 		j := &r.journeys[i]
-		j.Target, j.Hops, j.Shape.Offers = first.Target, first.Hops, first.Shape.Offers
+		j.Target, j.Hops, j.Shape.Offers, j.AddOns = first.Target, first.Hops, first.Shape.Offers, first.AddOns
+		for _, want := range j.AddOns { // of which it has some
+			if !slices.ContainsFunc(j.Shape.AddOns, func(a world.AddOn) bool { return a.Name == want.Name }) {
+				j.Shape.AddOns = append(j.Shape.AddOns, world.AddOn{Name: want.Name})
+			}
+		}
 		r.clusters = append(r.clusters, world.New(j.Shape))
 		r.in.Members = append(r.in.Members, rollout.Member{Name: fmt.Sprintf("eu-%d", i), UID: fmt.Sprintf("uid-of-eu-%d", i)})
 	}
@@ -151,7 +156,7 @@ func (r *fleetRun) makeFleet() {
 	target := r.journeys[0].Target
 	f := rollout.Fleet{
 		Name: "main", UID: "uid-of-fleet", Revision: 1, MaxFailures: r.pick(0, 1), ReportDrift: r.chance(20),
-		Release: rollout.Release{Name: "2026.11", Hash: "hash", Target: target},
+		Release: rollout.Release{Name: "2026.11", Hash: "hash", Target: target, AddOns: len(r.journeys[0].AddOns) > 0},
 	}
 	for i := range r.pick(1, 3) {
 		w := rollout.Wave{
@@ -292,7 +297,9 @@ func (r *fleetRun) start(s rollout.Start) {
 	r.flights = append(r.flights, &flight{
 		Upgrade: rollout.Upgrade{Member: s.Member, N: s.N, FleetUID: s.FleetUID, Revision: s.Revision, Wave: s.Wave, StartedAt: r.in.Now},
 		cluster: i, uid: uid,
-		in: upgrade.Input{UID: uid, Member: s.Member, Hub: hubUID, Target: s.Release.Target, Hops: r.journeys[0].Hops, Policy: r.policy},
+		in: upgrade.Input{
+			UID: uid, Member: s.Member, Hub: hubUID, Target: s.Release.Target, Hops: r.journeys[0].Hops, AddOns: r.journeys[0].AddOns, Policy: r.policy,
+		},
 	})
 	r.tell("%s.%d begins", s.Member, s.N)
 }
@@ -380,6 +387,9 @@ func (r *fleetRun) act(f *flight, actions []plan.Action) {
 func (r *fleetRun) arrived() {
 	for i, m := range r.in.Members {
 		if behind := r.clusters[i].Behind(r.in.Fleets[0].Release.Target); behind != "" && !r.faulty {
+			r.fail("%s ends with %s", m.Name, behind)
+		}
+		if behind := r.clusters[i].AddOnBehind(r.journeys[i].AddOns, r.in.Fleets[0].Release.Target.MinorName()); behind != "" && !r.faulty {
 			r.fail("%s ends with %s", m.Name, behind)
 		}
 		if r.clusters[i].Holder() != (fleet.Holder{}) {

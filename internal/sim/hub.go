@@ -73,14 +73,14 @@ func (h *Hub) Start() {
 	log, clock := slog.New(slog.DiscardHandler), h.world.Clock
 	clients := &member.Clients{}
 	port := &port{Cloud: h.world.Cloud, hub: h}
-	clusters := &observe.Clusters{Providers: map[string]provider.Provider{"fake": port, "local": port}, Members: clients, Clock: clock}
+	clusters := &observe.Clusters{Providers: map[string]provider.Provider{"fake": port, "local": port}, Members: clients, AddOns: helm{h}, Clock: clock}
 	h.fleets = &control.Fleets{
 		Client: h.own, Reader: quorum{h.memory}, Clock: clock, Namespace: Namespace, Hub: h.uid(), Log: log,
 		Skew: func(context.Context) (time.Duration, error) { return h.world.Skew, nil },
 	}
 	h.upgrades = &control.Upgrades{
 		Client: h.own, Reader: quorum{h.memory}, Clock: clock, Clusters: clusters, Log: log, Hub: h.uid(),
-		Actor: &act.Actor{Members: clients, Clock: clock},
+		Actor: &act.Actor{Members: clients, AddOns: helm{h}, Clock: clock},
 	}
 	h.members = &control.Members{
 		Client: h.own, Reader: quorum{h.memory}, Clock: clock, Clusters: clusters, Log: log,

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "refit.dev/refit/api/v1alpha1"
+	"refit.dev/refit/internal/plan/world"
 	"refit.dev/refit/internal/provider"
 	"refit.dev/refit/internal/provider/fake"
 )
@@ -17,14 +19,15 @@ import (
 type cluster struct {
 	*fake.Cluster
 
-	name  string
-	world *World
+	name   string
+	world  *World
+	addOns world.AddOns
 }
 
 // AddCluster makes a cluster at rest, that is judged by how many nodes a pool of
 // it may have too much, and how many it may lack.
 func (w *World) AddCluster(name string, shape fake.Shape, surge, unavailable int) *fake.Cluster {
-	c := &cluster{Cluster: w.Cloud.Add(name, shape), name: name, world: w}
+	c := &cluster{Cluster: w.Cloud.Add(name, shape), name: name, world: w, addOns: world.AddOns{Start: time.Second, Breaks: w.breaks}}
 	judge := fake.Judge{Cluster: c.Cluster, Surge: surge, Unavailable: unavailable, Breaks: w.breaks}
 	c.Arriving = judge.Before
 	c.Answered = func(call fake.Call) {
@@ -106,6 +109,8 @@ type Effects struct {
 	Operations, Templates []string
 	// Made is how many machines there ever were, Evicted how many pods.
 	Made, Evicted int
+	// AddOns by name: version, and how it ended.
+	AddOns map[string]string
 	// Left behind: nodes cordoned or with an undo, machines too many, a claim.
 	Left []string
 }
@@ -114,7 +119,7 @@ type Effects struct {
 func (w *World) Effects(name string) Effects {
 	c := w.clusters[name]
 	s := c.Look()
-	seen := Effects{Version: s.Version.String(), Nodes: map[string]int{}, Evicted: s.Accepted}
+	seen := Effects{Version: s.Version.String(), Nodes: map[string]int{}, AddOns: map[string]string{}, Evicted: s.Accepted}
 	for _, op := range s.Operations {
 		told := fmt.Sprintf("%s %s", op.To.Version, op.Phase)
 		if op.Part.Kind == provider.PartPool {
@@ -144,6 +149,10 @@ func (w *World) Effects(name string) Effects {
 		}
 	}
 	seen.Made += len(added)
+	for _, name := range c.addOns.Names() {
+		a := c.addOns.Seen(name, w.Clock.Now())
+		seen.AddOns[name] = fmt.Sprintf("%s %s %s", a.Phase, a.Version, a.Sick)
+	}
 	for key, lease := range s.Leases {
 		if lease.Spec.HolderIdentity != nil {
 			seen.Left = append(seen.Left, fmt.Sprintf("lease %s of %s", key, *lease.Spec.HolderIdentity))

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"refit.dev/refit/internal/fleet"
+	"refit.dev/refit/internal/plan/world"
 	"refit.dev/refit/internal/provider/fake"
 )
 
@@ -49,6 +50,14 @@ type clusterFile struct {
 	Floor       int            `json:"floor"`
 	Surge       *int           `json:"surge"`
 	Unavailable int            `json:"unavailable"`
+	AddOns      []addOnFile    `json:"addOns"`
+}
+
+type addOnFile struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	// Sick is a version that never becomes healthy.
+	Sick string `json:"sick"`
 }
 
 // patience is how long a story waits for what it says will be.
@@ -155,6 +164,20 @@ func (t *telling) cluster(c clusterFile) error {
 		surge = *c.Surge
 	}
 	t.world.AddCluster(c.Name, shape, surge, c.Unavailable)
+	return t.addOns(c)
+}
+
+func (t *telling) addOns(c clusterFile) (err error) {
+	for _, a := range c.AddOns {
+		shape := world.AddOn{Name: a.Name, Values: "{}"}
+		if shape.At, err = parse(a.Version); err != nil {
+			return err
+		}
+		if shape.Sick, err = parse(a.Sick); err != nil {
+			return err
+		}
+		t.world.AddAddOn(c.Name, shape)
+	}
 	return nil
 }
 

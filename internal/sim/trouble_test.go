@@ -54,6 +54,10 @@ func troubles() []trouble {
 		{"an eviction is refused", func(r *fleetRun) { r.any().AnswerNext(world.Refused) }},
 		{"a pod that nobody would make anew", func(r *fleetRun) { r.any().Orphan("orphan") }},
 		{"budgets with twins", func(r *fleetRun) { r.any().Double(true) }},
+		{"the process dies while it changes an add-on", func(r *fleetRun) { r.any().DieNext() }},
+		{"an add-on is accepted in part", func(r *fleetRun) { r.any().RefuseNext() }},
+		{"add-ons fall sick", func(r *fleetRun) { r.any().SickenAddOns(true) }},
+		{"somebody else changes an add-on", func(r *fleetRun) { r.any().BeginAddOn() }},
 		{"a budget that allows nothing", func(r *fleetRun) { r.any().Squeeze() }},
 	}
 }
@@ -108,7 +112,7 @@ func (r *fleetRun) abort() {
 
 // roll begins a revision: of the same version under another name, mostly.
 func (r *fleetRun) roll() {
-	r.release(rollout.Release{Name: r.in.Fleets[0].Release.Name + "+", Hash: "hash", Target: r.journeys[0].Target})
+	r.release(rollout.Release{Name: r.in.Fleets[0].Release.Name + "+", Hash: "hash", Target: r.journeys[0].Target, AddOns: len(r.journeys[0].AddOns) > 0})
 }
 
 func (r *fleetRun) release(release rollout.Release) {
@@ -193,6 +197,8 @@ func (r *fleetRun) mend() {
 		c.Double(false)
 		c.Stray(false)
 		c.Relax()
+		c.SickenAddOns(false)
+		c.EndAddOns()
 		r.uncordon(i)
 	}
 	r.approve()
