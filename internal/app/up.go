@@ -60,6 +60,11 @@ func up(ctx context.Context, options cli.UpOptions, ready func(*rest.Config)) (e
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 
+	told, err := openTelling(ctx, options)
+	if err != nil {
+		return err
+	}
+	defer told.close()
 	target, err := openHub(ctx, options)
 	if err != nil {
 		return err
@@ -97,6 +102,9 @@ func up(ctx context.Context, options cli.UpOptions, ready func(*rest.Config)) (e
 	if err != nil {
 		return err
 	}
+	if err := told.addTo(manager, options, uid, log); err != nil {
+		return err
+	}
 	go func() {
 		<-target.done
 		cancel(errors.New("the hub ended"))
@@ -105,6 +113,7 @@ func up(ctx context.Context, options cli.UpOptions, ready func(*rest.Config)) (e
 		awaitAdmission(ctx, registry.client, options.Namespace, log)
 	}
 	fmt.Fprintf(options.Out, "hub ready; look at it with: kubectl --kubeconfig %s --namespace %s get refit\n", target.kubeconfig, options.Namespace)
+	told.say(options.Out)
 	ready(target.config)
 	if err := manager.Start(ctx); err != nil {
 		return fmt.Errorf("run the control loops: %w", err)

@@ -30,6 +30,10 @@ type UpOptions struct {
 	LogLevel slog.Level
 	// FakeProvider serves made-up members as well.
 	FakeProvider bool
+	// Metrics is the address that metrics are served on; empty serves none.
+	Metrics string
+	// Webhook is a file that says where a webhook is; empty for none.
+	Webhook string
 	// Out is where a person is told what happens.
 	Out io.Writer
 	// Ready is called once everything runs.
@@ -42,6 +46,7 @@ const readyTimeout = 2 * time.Minute
 func newUpCommand(app App) *cobra.Command {
 	var port int
 	var detach, fakeProvider bool
+	var metrics, webhook string
 	var level logLevel
 	cmd := &cobra.Command{
 		Use:   "up",
@@ -53,11 +58,16 @@ kept in the data directory. Its log is logs/refit.log there, one JSON object a l
 With --kubeconfig the same loops run against that management cluster instead.
 
 With --fake-provider it also serves members with the provider "fake": clusters
-made up in memory, to try Refit with. They are gone when it ends.`,
+made up in memory, to try Refit with. They are gone when it ends.
+
+What happens is told by Events of the hub; by metrics, with --metrics; and by
+CloudEvents to a webhook, whose address is in the file that --webhook names, with a
+bearer's token on its second line where it wants one.`,
 		Example: `  refit up
   refit up --detach && kubectl --kubeconfig ~/.local/share/refit/kubeconfig get fleets
   refit up --kubeconfig ~/.kube/management
-  refit up --fake-provider`,
+  refit up --fake-provider
+  refit up --metrics 127.0.0.1:9464 --webhook ~/.config/refit/webhook`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			announce := announcer(flag(cmd, "data-dir"))
@@ -74,6 +84,7 @@ made up in memory, to try Refit with. They are gone when it ends.`,
 			options := UpOptions{
 				DataDir: flag(cmd, "data-dir"), Kubeconfig: flag(cmd, "kubeconfig"), Namespace: flag(cmd, "namespace"),
 				Port: port, LogLevel: least, FakeProvider: fakeProvider, Out: cmd.OutOrStdout(),
+				Metrics: metrics, Webhook: webhook,
 			}
 			if detach {
 				return upDetached(cmd.Context(), options)
@@ -86,6 +97,8 @@ made up in memory, to try Refit with. They are gone when it ends.`,
 	cmd.Flags().IntVar(&port, "port", 0, "loopback port of the hub (default: the one of the last start, else any that is free)")
 	cmd.Flags().BoolVarP(&detach, "detach", "d", false, "return once everything runs, and leave it running")
 	cmd.Flags().BoolVar(&fakeProvider, "fake-provider", false, "also serve made-up members, to try Refit with")
+	cmd.Flags().StringVar(&metrics, "metrics", "", "address to serve Prometheus metrics on, such as 127.0.0.1:9464 (default: none)")
+	cmd.Flags().StringVar(&webhook, "webhook", "", "file with the URL of a webhook that is sent CloudEvents; on a second line, a token (default: none)")
 	return cmd
 }
 
@@ -157,6 +170,7 @@ func upDetached(ctx context.Context, options UpOptions) error {
 	args := []string{
 		"up", "--data-dir", options.DataDir, "--namespace", options.Namespace, "--port", fmt.Sprint(options.Port),
 		"--log-level", levelName(options.LogLevel), fmt.Sprintf("--fake-provider=%t", options.FakeProvider),
+		"--metrics", options.Metrics, "--webhook", options.Webhook,
 	}
 	if options.Kubeconfig != "" {
 		args = append(args, "--kubeconfig", options.Kubeconfig)

@@ -98,7 +98,7 @@ func Of(hub observe.Hub, now time.Time) Status { return Held(hub, fleet.Reason{}
 func Held(hub observe.Hub, held fleet.Reason, now time.Time) Status {
 	in := observe.Rollout(hub, now)
 	decision := hold.Starts(rollout.Decide(in), held)
-	p := painter{hub: hub, decision: decision}
+	p := newPainter(hub, decision)
 	status := Status{Fleets: []Fleet{}}
 	assigned := map[string]bool{}
 	for _, state := range decision.Fleets {
@@ -123,6 +123,23 @@ func Held(hub observe.Hub, held fleet.Reason, now time.Time) Status {
 type painter struct {
 	hub      observe.Hub
 	decision rollout.Decision
+	// members, and the newest upgrade of each, by the member's name.
+	members  map[string]*v1.MemberCluster
+	upgrades map[string]*v1.ClusterUpgrade
+}
+
+func newPainter(hub observe.Hub, decision rollout.Decision) painter {
+	p := painter{hub: hub, decision: decision, members: map[string]*v1.MemberCluster{}, upgrades: map[string]*v1.ClusterUpgrade{}}
+	for i := range hub.Members {
+		p.members[hub.Members[i].Name] = &hub.Members[i]
+	}
+	for i := range hub.Upgrades {
+		up := &hub.Upgrades[i]
+		if newest := p.upgrades[up.Spec.Member]; newest == nil || observe.Number(newest) < observe.Number(up) {
+			p.upgrades[up.Spec.Member] = up
+		}
+	}
+	return p
 }
 
 func (p painter) fleet(f rollout.Fleet, state rollout.FleetState) Fleet {
@@ -131,20 +148,20 @@ func (p painter) fleet(f rollout.Fleet, state rollout.FleetState) Fleet {
 		seen.Kubernetes = f.Release.Target.String()
 	}
 	for i, w := range state.Waves {
-		wave := Wave{Name: w.Name, MaxConcurrent: f.Waves[i].MaxConcurrent, Members: p.members(w)}
+		wave := Wave{Name: w.Name, MaxConcurrent: f.Waves[i].MaxConcurrent, Members: p.of(w)}
 		if i < len(state.Waves)-1 {
 			wave.Why = reasonOf(w.Why)
 		}
 		seen.Waves = append(seen.Waves, wave)
 	}
-	if rest := p.members(state.Rest); len(rest) > 0 {
+	if rest := p.of(state.Rest); len(rest) > 0 {
 		seen.Waves = append(seen.Waves, Wave{Members: rest})
 	}
 	return seen
 }
 
-// members of a wave, by name.
-func (p painter) members(w rollout.WaveState) []Member {
+// of are the members of a wave, by name.
+func (p painter) of(w rollout.WaveState) []Member {
 	members := []Member{}
 	for _, group := range []struct {
 		state State
@@ -162,10 +179,8 @@ func (p painter) members(w rollout.WaveState) []Member {
 
 func (p painter) member(name string, state State) Member {
 	seen := Member{Name: name, State: state, Version: "unknown"}
-	for i := range p.hub.Members {
-		if status := p.hub.Members[i].Status; p.hub.Members[i].Name == name && status.ControlPlane.Version != "" {
-			seen.Version, seen.Nodes = status.ControlPlane.Version, status.Nodes.Oldest
-		}
+	if mc := p.members[name]; mc != nil && mc.Status.ControlPlane.Version != "" {
+		seen.Version, seen.Nodes = mc.Status.ControlPlane.Version, mc.Status.Nodes.Oldest
 	}
 	seen.Why = reasonOf(p.decision.Waiting[name])
 	if seen.Why.Code == "" {
@@ -191,16 +206,7 @@ func (p painter) member(name string, state State) Member {
 	return seen
 }
 
-func (p painter) newest(member string) *v1.ClusterUpgrade {
-	var newest *v1.ClusterUpgrade
-	for i := range p.hub.Upgrades {
-		up := &p.hub.Upgrades[i]
-		if up.Spec.Member == member && (newest == nil || observe.Number(newest) < observe.Number(up)) {
-			newest = up
-		}
-	}
-	return newest
-}
+func (p painter) newest(member string) *v1.ClusterUpgrade { return p.upgrades[member] }
 
 func reasonOf(r fleet.Reason) Reason {
 	return Reason{Code: string(r.Code), Message: r.Message, Object: r.Object, Fix: r.Fix, Since: r.Since.UTC()}

@@ -42,7 +42,7 @@ func WhyOf(hub observe.Hub, held fleet.Reason, name string, now time.Time) (Why,
 	if !found {
 		return Why{}, false
 	}
-	p := painter{hub: hub}
+	p := newPainter(hub, rollout.Decision{})
 	why.Conditions = p.conditions(why.Member, why.Fleet, held, now)
 	up := p.newest(name)
 	if up == nil {
