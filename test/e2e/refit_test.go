@@ -165,6 +165,14 @@ func (u *user) kubeconfig() string {
 // ends or the returned process is ended.
 func (u *user) up(args ...string) *exec.Cmd {
 	u.t.Helper()
+	cmd, more := u.upTalking(args...)
+	go func() { _, _ = io.Copy(io.Discard, more) }()
+	return cmd
+}
+
+// upTalking is up, and what it says after it is ready, which has to be read.
+func (u *user) upTalking(args ...string) (*exec.Cmd, *bufio.Reader) {
+	u.t.Helper()
 	cmd := u.command(context.Background(), append([]string{"up"}, args...)...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -175,14 +183,14 @@ func (u *user) up(args ...string) *exec.Cmd {
 	if err := cmd.Start(); err != nil {
 		u.t.Fatal(err)
 	}
-	line, err := bufio.NewReader(out).ReadString('\n')
+	more := bufio.NewReader(out)
+	line, err := more.ReadString('\n')
 	if err != nil {
 		_ = cmd.Wait()
 		u.t.Fatalf("refit up ended: %s%s", line, errOut.String())
 	}
-	go func() { _, _ = io.Copy(io.Discard, out) }()
 	u.t.Cleanup(func() { _ = u.end(cmd) })
-	return cmd
+	return cmd, more
 }
 
 // end interrupts a process and waits for its end.
