@@ -71,16 +71,22 @@ func TestOf(t *testing.T) {
 		{"a fleet comes to nothing new", rolling, changed(rolling, func(f *v1.Fleet) { f.Status.Members.Done = 7 }), nil},
 		{"a fleet stalls", rolling, halted, []string{"FleetStalled Halted warning: in words"}},
 		{"it stays so", halted, changed(halted, func(f *v1.Fleet) { f.Status.Conditions[0].Message = "in other words" }), nil},
-		{"it stalls for another reason", halted, changed(halted, func(f *v1.Fleet) { f.Status.Conditions[0].Reason = "EmptyWave" }),
-			[]string{"FleetStalled EmptyWave warning: in words"}},
+		{
+			"it stalls for another reason", halted, changed(halted, func(f *v1.Fleet) { f.Status.Conditions[0].Reason = "EmptyWave" }),
+			[]string{"FleetStalled EmptyWave warning: in words"},
+		},
 		{"it goes on", halted, rolling, nil},
-		{"it is ready", rolling, aFleet(condition(v1.ConditionStalled, no, "AtRelease"), condition(v1.ConditionReady, yes, "AtRelease")),
-			[]string{"FleetReady AtRelease: in words"}},
+		{
+			"it is ready", rolling, aFleet(condition(v1.ConditionStalled, no, "AtRelease"), condition(v1.ConditionReady, yes, "AtRelease")),
+			[]string{"FleetReady AtRelease: in words"},
+		},
 		{"a wave passes, the next opens", rolling, changed(rolling, func(f *v1.Fleet) {
 			f.Status.Waves[0].PassedAt, f.Status.Waves[1].OpenedAt = new(ten()), new(ten())
 		}), []string{"WavePassed: wave canary of revision 3 has passed", "WaveOpened: wave prod of revision 3 opens"}},
-		{"the wave of another revision opens at the same time", rolling, changed(rolling, func(f *v1.Fleet) { f.Status.Revision = 4 }),
-			[]string{"WaveOpened: wave canary of revision 4 opens"}},
+		{
+			"the wave of another revision opens at the same time", rolling, changed(rolling, func(f *v1.Fleet) { f.Status.Revision = 4 }),
+			[]string{"WaveOpened: wave canary of revision 4 opens"},
+		},
 		{"a fleet is seen first", nil, halted, []string{"WaveOpened: wave canary of revision 3 opens", "FleetStalled Halted warning: in words"}},
 		{"an upgrade is seen first", nil, going, []string{
 			"UpgradeBegan: member eu-1 begins its way to release 2026.11, in wave canary", "StepBegan Settle: Settle, on the way to v1.37.2",
@@ -89,11 +95,15 @@ func TestOf(t *testing.T) {
 			up.Status.Steps[0].Finished = ten()
 			up.Status.Steps = append(up.Status.Steps, v1.StepStatus{Hop: "v1.37.2", Name: "Preflight", Started: ten()})
 		}), []string{"StepBegan Preflight: Preflight, on the way to v1.37.2"}},
-		{"it stalls", going, anUpgrade(condition(v1.ConditionStalled, yes, "BudgetExhausted"), condition(v1.ConditionEnded, no, "BudgetExhausted")),
-			[]string{"UpgradeStalled BudgetExhausted warning: in words"}},
+		{
+			"it stalls", going, anUpgrade(condition(v1.ConditionStalled, yes, "BudgetExhausted"), condition(v1.ConditionEnded, no, "BudgetExhausted")),
+			[]string{"UpgradeStalled BudgetExhausted warning: in words"},
+		},
 		{"it is done", going, anUpgrade(condition(v1.ConditionStalled, no, "Done"), condition(v1.ConditionEnded, yes, "Done")), []string{"UpgradeEnded Done: in words"}},
-		{"it fails", going, anUpgrade(condition(v1.ConditionStalled, yes, "Failed"), condition(v1.ConditionEnded, yes, "Failed")),
-			[]string{"UpgradeEnded Failed warning: in words"}},
+		{
+			"it fails", going, anUpgrade(condition(v1.ConditionStalled, yes, "Failed"), condition(v1.ConditionEnded, yes, "Failed")),
+			[]string{"UpgradeEnded Failed warning: in words"},
+		},
 		{"a member that was not looked at yet", nil, &v1.MemberCluster{}, nil},
 		{"a member is seen first", nil, aMember(yes, "Healthy"), []string{"MemberReady Healthy: in words"}},
 		{"it cannot be reached", aMember(yes, "Healthy"), aMember(unknown, "Unreachable"), []string{"MemberNotReady Unreachable warning: in words"}},

@@ -279,7 +279,7 @@ func TestNotifier(t *testing.T) {
 		after.Status.Waves[0].PassedAt = new(at(0))
 		fleets.Add(before)
 		fleets.Update(before, after)
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute) // of the bubble's own clock
 		synctest.Wait()
 		want := []string{"FleetReady AtRelease: in words", "WavePassed: wave canary of revision 3 has passed"}
 		for name, teller := range map[string]*listening{"one that fails at first": failing, "one that is quick": quick} {

@@ -44,7 +44,7 @@ const fileRoom = 16 << 10
 // ReadWebhook reads where a webhook is: a file with its URL and, on a second line, a
 // token. What is in the file is told nobody.
 func ReadWebhook(path string) (WebhookOptions, error) {
-	text, err := os.ReadFile(path) //nolint:gosec // whoever starts the process names it
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return WebhookOptions{}, err
 	}
@@ -147,8 +147,7 @@ func delivered(result protocol.Result) error {
 	if cloudevents.ResultAs(result, &answer) {
 		return fmt.Errorf("the webhook answers %d", answer.StatusCode)
 	}
-	var failed *url.Error
-	if errors.As(result, &failed) {
+	if failed, ok := errors.AsType[*url.Error](result); ok {
 		return fmt.Errorf("reach the webhook: %w", failed.Err)
 	}
 	return errors.New("the webhook did not take the event")
