@@ -118,6 +118,14 @@ type Wave struct {
 	// allowEmpty lets the next wave open though this one selects nobody.
 	// +optional
 	AllowEmpty bool `json:"allowEmpty,omitempty"`
+	// gates are questions that must all be answered yes after the soak before the
+	// next wave opens. They are asked from the beginning of the soak; one that is
+	// not answered yes for long halts the fleet.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=2
+	Gates []Gate `json:"gates,omitempty"`
 }
 
 // What becomes of drift.
@@ -142,6 +150,61 @@ type NodePolicy struct {
 	// +kubebuilder:default=0
 	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 : self.matches('^([0-9]|[1-9][0-9]|100)%$')",message="maxUnavailable is a number of at least 0, or a percentage from 0% to 100%"
 	MaxUnavailable intstr.IntOrString `json:"maxUnavailable,omitempty"`
+}
+
+// Gate is a question that is answered yes, no, or not at all, which is no yes.
+type Gate struct {
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Name string `json:"name"`
+	// prometheus is what is asked.
+	// +required
+	Prometheus PrometheusQuery `json:"prometheus"`
+	// interval is how often it is asked, and how long an answer may take, up to
+	// ten seconds.
+	// +optional
+	// +kubebuilder:default="1m"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('1h')",message="interval is between 1s and 1h"
+	Interval metav1.Duration `json:"interval,omitempty"`
+	// failures is how many intervals may pass without a yes: then the fleet halts,
+	// until a person lets it go on.
+	// +optional
+	// +kubebuilder:default=3
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	Failures int32 `json:"failures,omitempty"`
+}
+
+// PrometheusQuery is good when it answers with at least one number, and each is
+// within the bounds: no data is not good.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.min) || has(self.max)",message="say what is good: min, max, or both"
+// +kubebuilder:validation:XValidation:rule="!has(self.min) || !has(self.max) || double(self.min) <= double(self.max)",message="min is at most max"
+type PrometheusQuery struct {
+	// url is where Prometheus is, or what speaks its API, as in
+	// http://prometheus.monitoring:9090. Whoever runs Refit must have listed its
+	// host: refit up --gate-host.
+	// +required
+	// +kubebuilder:validation:MaxLength=200
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[^/?#@%\\\\s]+(/[^?#@\\\\s]*)?$') && isURL(self)",message="url is http:// or https://, a host, and perhaps a path: without user, query and fragment"
+	URL string `json:"url"`
+	// query in PromQL; each number that it answers with must be within the bounds.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=400
+	Query string `json:"query"`
+	// min is the least that is good, as a decimal number.
+	// +optional
+	// +kubebuilder:validation:MaxLength=24
+	// +kubebuilder:validation:XValidation:rule="self.matches('^-?[0-9]+([.][0-9]+)?$')",message="min is a decimal number, as in \"0.99\""
+	Min string `json:"min,omitempty"`
+	// max is the most that is good, as a decimal number.
+	// +optional
+	// +kubebuilder:validation:MaxLength=24
+	// +kubebuilder:validation:XValidation:rule="self.matches('^-?[0-9]+([.][0-9]+)?$')",message="max is a decimal number, as in \"0.01\""
+	Max string `json:"max,omitempty"`
 }
 
 // FleetStatus is where the fleet is. The Fleets loop is its only writer.
@@ -223,6 +286,35 @@ type WaveStatus struct {
 	// why the next wave does not open yet.
 	// +optional
 	Why string `json:"why,omitempty"`
+	// gates of the wave that are being asked, or have failed.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=2
+	Gates []GateStatus `json:"gates,omitempty"`
+}
+
+// GateStatus is what is remembered of a gate. That it was answered yes is not: a
+// good answer is asked for again.
+type GateStatus struct {
+	// +required
+	Name string `json:"name"`
+	// noYesSince is since when it has not been answered yes; left out while it is.
+	// +optional
+	NoYesSince *metav1.Time `json:"noYesSince,omitempty"`
+	// failedAt is when that was for too long; nothing of the fleet starts until a
+	// person agrees.
+	// +optional
+	FailedAt *metav1.Time `json:"failedAt,omitempty"`
+	// said is what it was last answered, where that was not yes, or why there was
+	// no answer.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Said string `json:"said,omitempty"`
+	// fix is what to do about that, where somebody has to.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Fix string `json:"fix,omitempty"`
 }
 
 // MemberCounts counts members by where they are.

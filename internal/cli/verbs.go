@@ -263,7 +263,7 @@ func resume(hub observe.Hub, name string, now time.Time) (v1.ApprovalSpec, error
 	decision := rollout.Decide(observe.Rollout(hub, now))
 	i := slices.IndexFunc(decision.Fleets, func(state rollout.FleetState) bool { return state.Name == name })
 	switch state := decision.Fleets[i]; {
-	case state.Halt.Code == fleet.Halted, state.Halt.Code == fleet.InventoryShrank:
+	case slices.Contains([]fleet.Code{fleet.Halted, fleet.GateFailed, fleet.InventoryShrank}, state.Halt.Code):
 		return v1.ApprovalSpec{Fleet: name, Revision: f.Revision, Subject: v1.SubjectResume}, nil
 	case !state.Halt.IsZero():
 		return v1.ApprovalSpec{}, fmt.Errorf("nothing to resume: %s; %s", state.Halt.Message, state.Halt.Fix)

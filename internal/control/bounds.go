@@ -23,7 +23,8 @@ const (
 	evidenceRoom  = 120
 	intentRoom    = 120 // of which there are 32
 	poolsRoom     = 6400
-	waveRoom      = 512 // of which there are 8
+	waveRoom      = 448 // of which there are 8
+	gateRoom      = 200 // and the half of it for what to do
 )
 
 // How many of a kind are kept.
@@ -36,7 +37,25 @@ const (
 	keptSteps = 64
 	// keptPath is more minors than a member is ever behind.
 	keptPath = 8
+	// keptWords are the gates whose words are kept, beside when they failed: waves
+	// soak one after the other, so there are seldom more of them.
+	keptWords = 4
 )
+
+// boundWaves cuts what is said of waves and their gates.
+func boundWaves(waves []v1.WaveStatus) {
+	told := 0
+	for i := range waves {
+		waves[i].Why = clip(waves[i].Why, waveRoom)
+		for j := range waves[i].Gates {
+			gate := &waves[i].Gates[j]
+			if told++; told > keptWords {
+				gate.Said, gate.Fix = "", ""
+			}
+			gate.Said, gate.Fix = clip(gate.Said, gateRoom), clip(gate.Fix, gateRoom/2)
+		}
+	}
+}
 
 // clip cuts a text to what it may take as JSON, at the end of a rune.
 func clip(text string, room int) string {

@@ -57,7 +57,17 @@ type Fleets struct {
 	Hub string
 	// Skew tells how far our clock is ahead of the hub's.
 	Skew func(context.Context) (time.Duration, error)
-	Log  *slog.Logger
+	// Gates asks them; without it none is asked, and none ever says yes.
+	Gates Gates
+	Log   *slog.Logger
+}
+
+// Gates asks questions, again and again, while the loop does something else.
+type Gates interface {
+	// Ask asks these, and no others any more. It waits for no answer.
+	Ask(questions []fleet.Question)
+	// Heard is what is known of those that are asked.
+	Heard() map[fleet.Question]fleet.Heard
 }
 
 // Reconcile plans all fleets anew.
@@ -70,13 +80,13 @@ func (f *Fleets) Reconcile(ctx context.Context) (ctrl.Result, error) {
 
 	// Decide; before anything starts, once more on what the API server itself
 	// holds, for a cache can be late, and with a look at the clocks.
-	in := observe.Rollout(hub, f.Clock.Now())
+	in := f.rollout(hub)
 	decision := f.decide(hub, in)
 	if len(decision.Start) > 0 {
 		if hub, err = observe.ReadHub(ctx, f.Reader, f.Namespace); err != nil {
 			return ctrl.Result{}, err
 		}
-		in = observe.Rollout(hub, f.Clock.Now())
+		in = f.rollout(hub)
 		if in.Skew, err = f.Skew(ctx); err != nil {
 			return ctrl.Result{}, err
 		}
@@ -93,6 +103,7 @@ func (f *Fleets) Reconcile(ctx context.Context) (ctrl.Result, error) {
 	}
 
 	// Act.
+	f.ask(decision)
 	for _, start := range decision.Start {
 		if err := f.start(ctx, start); err != nil {
 			return ctrl.Result{}, err
@@ -106,6 +117,32 @@ func (f *Fleets) Reconcile(ctx context.Context) (ctrl.Result, error) {
 		return next, nil // it changes nothing, not even what it remembers
 	}
 	return next, f.prune(ctx, hub)
+}
+
+// rollout is the hub, and what its gates say.
+func (f *Fleets) rollout(hub observe.Hub) rollout.Input {
+	in := observe.Rollout(hub, f.Clock.Now())
+	in.Heard = map[fleet.Question]fleet.Heard{}
+	if f.Gates != nil {
+		in.Heard = f.Gates.Heard()
+	}
+	return in
+}
+
+// ask lets those gates be asked that a decision waits for, or may wait for next.
+func (f *Fleets) ask(decision rollout.Decision) {
+	if f.Gates == nil {
+		return
+	}
+	var questions []fleet.Question
+	for _, state := range decision.Fleets {
+		for _, wave := range state.Waves {
+			for _, gate := range wave.Gates {
+				questions = append(questions, gate.Question)
+			}
+		}
+	}
+	f.Gates.Ask(questions)
 }
 
 // decide plans all fleets, as far as the hub itself may act.
@@ -164,9 +201,7 @@ func (f *Fleets) recordFleet(ctx context.Context, seen *v1.Fleet, hub observe.Hu
 	i := slices.IndexFunc(decision.Fleets, func(s rollout.FleetState) bool { return s.Name == fleet.Name })
 	countMembers(status, decision.Fleets[i])
 	observe.Remember(status, decision.Fleets[i])
-	for i := range status.Waves {
-		status.Waves[i].Why = clip(status.Waves[i].Why, waveRoom)
-	}
+	boundWaves(status.Waves)
 	setFleetConditions(fleet, decision.Fleets[i], decision.Waiting, f.Clock.Now())
 	if equality.Semantic.DeepEqual(seen.Status, *status) {
 		return nil

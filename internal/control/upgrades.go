@@ -221,15 +221,18 @@ func (u *Upgrades) wanted(ctx context.Context, up *v1.ClusterUpgrade) (wish, err
 }
 
 // halted is why an upgrade does not change a control plane: others have spent the
-// fleet's failures since it began. One that began after that was let go on by a
-// person.
+// fleet's failures since it began, or a gate has failed. One that began after that
+// was let go on by a person.
 func halted(up *v1.ClusterUpgrade, f *v1.Fleet) fleet.Reason {
 	stalled := meta.FindStatusCondition(f.Status.Conditions, v1.ConditionStalled)
-	if stalled == nil || stalled.Status != metav1.ConditionTrue || stalled.Reason != string(fleet.Halted) ||
-		stalled.LastTransitionTime.Before(&up.CreationTimestamp) {
+	if stalled == nil || stalled.Status != metav1.ConditionTrue || stalled.LastTransitionTime.Before(&up.CreationTimestamp) {
 		return fleet.Reason{}
 	}
-	return fleet.Reason{Code: fleet.Halted, Object: "fleet " + f.Name, Message: "fleet " + f.Name + " halted: " + stalled.Message}
+	code := fleet.Code(stalled.Reason)
+	if code != fleet.Halted && code != fleet.GateFailed {
+		return fleet.Reason{}
+	}
+	return fleet.Reason{Code: code, Object: "fleet " + f.Name, Message: "fleet " + f.Name + " halted: " + stalled.Message}
 }
 
 // aborted is who wants the end of an upgrade: a person, or whoever deletes it or

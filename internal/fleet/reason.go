@@ -12,6 +12,7 @@ const (
 	InFlight        Code = "InFlight"        // its upgrade is under way
 	WaveFull        Code = "WaveFull"        // as many as allowed are in flight
 	Halted          Code = "Halted"          // more failures than the fleet tolerates
+	GateFailed      Code = "GateFailed"      // a gate has not said yes for too long
 	Overlap         Code = "Overlap"         // more than one wave selects it
 	Unobserved      Code = "Unobserved"      // not seen lately: unknown is not healthy
 	NotReady        Code = "NotReady"        // seen, and not healthy
@@ -26,6 +27,7 @@ const (
 	WaveClosed      Code = "WaveClosed"      // an earlier wave comes first
 	WaveRolling     Code = "WaveRolling"     // not enough of the wave has come so far
 	Soaking         Code = "Soaking"         // the wave is to stay healthy for a while
+	GateWaiting     Code = "GateWaiting"     // the wave has soaked, and a gate has not said yes since
 	InventoryShrank Code = "InventoryShrank" // too many members vanished at once
 	Withdrawn       Code = "Withdrawn"       // the release was withdrawn
 	ClockSkew       Code = "ClockSkew"       // our clock is off the hub's

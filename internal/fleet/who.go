@@ -21,11 +21,11 @@ func (r Reason) Who() Who {
 	case AtRelease, InFlight, WaveFull, Soaking, Starting, Settling, OperationRunning, Baking, NodesJoining, NodesDraining, NodeReplacing,
 		FleetMovedOn, MemberGone, Done, UpgradeSuperseded, Healthy, Pinning, AddOnChanging:
 		return Refit
-	case WaveClosed, WaveRolling:
+	case WaveClosed, WaveRolling, GateWaiting:
 		return r.unlessItPasses(FleetOwner)
 	case Unobserved, AddOnUnhealthy:
 		return r.unlessItPasses(ClusterOwner)
-	case Halted, Overlap, EndedFailed, EndedAborted, Stranded, Stuck, Behind, NoWave, InventoryShrank, Withdrawn, NoRelease, EmptyWave,
+	case Halted, GateFailed, Overlap, EndedFailed, EndedAborted, Stranded, Stuck, Behind, NoWave, InventoryShrank, Withdrawn, NoRelease, EmptyWave,
 		NoFleet, NotOffered, UpgradeFailed, UpgradeAborted, AddOnFailed:
 		return FleetOwner
 	case NotReady, Contested, Duplicate, Unhealthy, Unreachable, PreflightBlocked, ForeignOperation, OperationFailed, NodeCordoned,

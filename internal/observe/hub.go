@@ -193,10 +193,15 @@ func waveOf(wave v1.Wave, members []v1.MemberCluster, f *v1.Fleet, revision int6
 	if wave.MaxFailures != nil {
 		seen.MaxFailures = new(scaled(*wave.MaxFailures, len(members), roundDown))
 	}
+	var remembered []v1.GateStatus
 	for _, was := range f.Status.Waves {
 		if was.Name == wave.Name && revision == f.Status.Revision {
 			seen.OpenedAt, seen.PassedAt = timeOf(was.OpenedAt), timeOf(was.PassedAt)
+			remembered = was.Gates
 		}
+	}
+	for _, gate := range wave.Gates {
+		seen.Gates = append(seen.Gates, gateOf(gate, remembered))
 	}
 	return seen
 }

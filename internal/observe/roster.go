@@ -59,6 +59,7 @@ func Remember(status *v1.FleetStatus, state rollout.FleetState) {
 	for i, wave := range state.Waves {
 		status.Waves[i].OpenedAt, status.Waves[i].PassedAt = whenOf(wave.OpenedAt), whenOf(wave.PassedAt)
 		status.Waves[i].Why = wave.Why.Message
+		status.Waves[i].Gates = gatesOf(wave.Gates)
 	}
 }
 

@@ -176,6 +176,13 @@ func (h *hub) fleet(start rollout.Start) {
 		h.breaks("member %s would start by a clock that is %s off", start.Member, h.Skew)
 	}
 	h.failures(start, f)
+	for _, w := range f.Waves {
+		for _, g := range w.Gates {
+			if h.stands(f, w, g) {
+				h.breaks("member %s would start after gate %s of wave %s failed", start.Member, g.Name, w.Name)
+			}
+		}
+	}
 }
 
 // failures of a fleet, and of each of its waves, are no more than it tolerates.
@@ -311,6 +318,7 @@ func (h *hub) order(state rollout.FleetState) {
 			h.breaks("wave %s of fleet %s would open or pass once more", w.Name, f.Name)
 		}
 		passed = passed && !now.PassedAt.IsZero()
+		h.remembers(f, w, now)
 	}
 }
 
@@ -334,6 +342,7 @@ func (h *hub) passes(f rollout.Fleet, w rollout.Wave, state rollout.FleetState) 
 	if there < w.MinSuccess.Up(total) {
 		h.breaks("wave %s of fleet %s would pass with %d of %d there", w.Name, f.Name, there, total)
 	}
+	h.seenGood(f, w, state)
 }
 
 // opened tells whether a wave had a member when it opened.

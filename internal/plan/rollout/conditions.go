@@ -48,6 +48,7 @@ const (
 	NotWithdrawn ConditionName = "NotWithdrawn"
 	NotShrunk    ConditionName = "NotShrunk"
 	NotHalted    ConditionName = "NotHalted"
+	GatesGood    ConditionName = "GatesGood"
 	WaveOpen     ConditionName = "WaveOpen"
 	Observed     ConditionName = "Observed"
 	Healthy      ConditionName = "Healthy"

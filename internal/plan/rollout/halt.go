@@ -19,6 +19,7 @@ const (
 	withdrawn
 	shrunk
 	tooManyFailed
+	gateFailed
 	causes
 )
 
@@ -36,13 +37,14 @@ func (h *halts) first() fleet.Reason {
 }
 
 // halts looks for all causes.
-func (p *planner) halts(f Fleet, shrankAt time.Time) halts {
+func (p *planner) halts(f Fleet, state FleetState) halts {
 	return halts{
 		clockSkew:     p.clock(),
 		noRelease:     missing(f.Release),
 		withdrawn:     takenBack(f.Release),
-		shrunk:        vanished(f, shrankAt),
+		shrunk:        vanished(f, state.ShrankAt),
 		tooManyFailed: p.tooManyFailures(f),
+		gateFailed:    failedGate(f, state.Waves),
 	}
 }
 

@@ -38,6 +38,9 @@ type Input struct {
 	Asks      []Ask
 	Freezes   []Freeze
 	Approvals []Approval
+	// Heard is what gates say, by what they were asked; nothing where nobody has
+	// asked, which is no yes.
+	Heard map[fleet.Question]fleet.Heard
 }
 
 // Member is one cluster as its hub object tells.
@@ -103,6 +106,8 @@ type Wave struct {
 	MaxFailures *int
 	// AllowEmpty lets a wave pass that selects nobody.
 	AllowEmpty bool
+	// Gates must all say yes before it passes.
+	Gates []Gate
 	// OpenedAt and PassedAt are when it opened, and when it let the next open.
 	OpenedAt, PassedAt time.Time
 }
@@ -183,6 +188,8 @@ type WaveState struct {
 	OpenedAt, PassedAt time.Time
 	// Why the next wave does not open yet; zero where it may.
 	Why fleet.Reason
+	// Gates are those to be asked, with what is to be remembered of them.
+	Gates []GateState
 }
 
 // unsettled tells whether anybody of the wave is on the way, or could be.
@@ -212,6 +219,7 @@ type planner struct {
 	clusters map[string][]string // members by the identity of their cluster
 	seats    map[string]uint32   // IDs of members in a roster, by name
 	verbs    verbs
+	heard    map[fleet.Question]fleet.Heard
 	decision Decision
 	about    string // the member all conditions of which are listed; none where empty
 	listed   []listed
@@ -229,6 +237,7 @@ func newPlanner(in Input) *planner {
 		selected: map[string][]string{},
 		clusters: map[string][]string{},
 		verbs:    verbs,
+		heard:    in.Heard,
 		decision: Decision{Waiting: make(map[string]fleet.Reason, len(in.Members)), Recheck: verbs.changes},
 	}
 	for i := range in.Members {
@@ -295,13 +304,18 @@ func (p *planner) fleet(f Fleet) {
 		settled = settled && !standing.unsettled()
 		state.Waves = append(state.Waves, standing)
 	}
-	halts := p.halts(f, state.ShrankAt)
+	for i, w := range f.Waves {
+		if !w.OpenedAt.IsZero() && w.PassedAt.IsZero() {
+			state.Waves[i].Gates = p.gates(f, w, state.Waves[i], state.Roster)
+		}
+	}
+	halts := p.halts(f, state)
 	p.waves(f, &state, halts)
 	p.rest(f, state.Rest, halts)
-	halt := halts.first()
-	if !settled || halt.Code != fleet.Halted {
-		state.Halt = halt
+	if settled {
+		halts[tooManyFailed] = fleet.Reason{}
 	}
+	state.Halt = halts.first()
 	p.decision.Fleets = append(p.decision.Fleets, state)
 }
 

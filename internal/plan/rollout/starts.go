@@ -31,6 +31,7 @@ var starts = []condition{
 	{NotWithdrawn, needs{fleet: true}, halted(withdrawn), says("the release was not withdrawn")},
 	{NotShrunk, needs{fleet: true}, halted(shrunk), says("no tenth of the fleet's members vanished at once")},
 	{NotHalted, needs{fleet: true}, notHalted, tolerated},
+	{GatesGood, needs{fleet: true}, halted(gateFailed), says("no gate of the fleet has failed")},
 	{WaveOpen, needs{wave: true}, func(_ *planner, q *question) fleet.Reason { return q.closed }, isOpen},
 	{Observed, needs{}, observed, func(_ *planner, q *question) evidence {
 		return evidence{message: fmt.Sprintf("last seen at %s", q.member.ObservedAt.UTC().Format(time.DateTime+" UTC"))}

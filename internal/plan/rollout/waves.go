@@ -20,6 +20,7 @@ func (p *planner) waves(f Fleet, state *FleetState, halts halts) {
 		if wave.OpenedAt.IsZero() && closed.IsZero() && halted.IsZero() {
 			wave.OpenedAt = p.now
 			state.Roster.admit(w.Name, p.ids(w.Members))
+			wave.Gates = p.gates(f, w, *wave, state.Roster)
 		}
 		if wave.OpenedAt.IsZero() {
 			p.wave(question{fleet: &f, wave: &w, halts: halts, closed: closed}, *wave)
@@ -30,7 +31,7 @@ func (p *planner) waves(f Fleet, state *FleetState, halts halts) {
 			continue
 		}
 		if wave.Why = p.ahead(f, w, *wave, state.Roster, halted); wave.Why.IsZero() {
-			wave.PassedAt = p.now
+			wave.PassedAt, wave.Gates = p.now, nil
 		} else if closed.IsZero() {
 			closed = behind(w, wave.Why)
 		}
@@ -43,19 +44,40 @@ func behind(w Wave, why fleet.Reason) fleet.Reason {
 	return why
 }
 
-// ahead is why a wave does not let the next one open; zero where it does. Its
-// cohort are the members it had when it opened: who joins later closes nothing
-// and lengthens nothing.
+// ahead is why a wave does not let the next one open; zero where it does.
 func (p *planner) ahead(f Fleet, w Wave, state WaveState, roster Roster, halted fleet.Reason) fleet.Reason {
-	if len(w.Members) == 0 {
-		if w.AllowEmpty {
-			return fleet.Reason{}
-		}
+	so := p.progress(f, w, state, roster)
+	switch {
+	case !so.rolls.IsZero():
+		return so.rolls
+	case p.now.Before(so.soaked):
+		p.recheck(so.soaked)
 		return fleet.Reason{
+			Code: fleet.Soaking, Object: "wave " + w.Name, Since: so.since,
+			Message: "soaks until " + clock(so.soaked) + murmur(state.Gates),
+		}
+	default:
+		return cmp.Or(halted, p.closed(w, state.Gates, so.soaked))
+	}
+}
+
+// progress is how far a wave has come.
+type progress struct {
+	// rolls is why it does not soak yet; zero where it does.
+	rolls fleet.Reason
+	// since is when its soak began, and soaked when it ends.
+	since, soaked time.Time
+}
+
+// progress of a wave that has opened. Its cohort are the members it had when it
+// opened: who joins later closes nothing and lengthens nothing.
+func (p *planner) progress(f Fleet, w Wave, state WaveState, roster Roster) progress {
+	if len(w.Members) == 0 && !w.AllowEmpty {
+		return progress{rolls: fleet.Reason{
 			Code: fleet.EmptyWave, Object: "wave " + w.Name,
 			Message: fmt.Sprintf("wave %s selects no member", w.Name),
 			Fix:     "change its selector, or the labels of the members, or say allowEmpty",
-		}
+		}}
 	}
 	cohort := slices.DeleteFunc(slices.Sorted(slices.Values(w.Members)), func(name string) bool {
 		return !roster.cohort(w.Name, p.id(name)) || slices.Contains(state.Skipped, name)
@@ -64,6 +86,24 @@ func (p *planner) ahead(f Fleet, w Wave, state WaveState, roster Roster, halted 
 		_, done := slices.BinarySearch(state.Done, name)
 		return done && p.member(name).Ready
 	})
+	there, needed := len(cohort)-len(missing), w.MinSuccess.Up(len(cohort))
+	switch {
+	case there < needed:
+		return progress{rolls: fleet.Reason{
+			Code: fleet.WaveRolling, Object: "wave " + w.Name, Since: state.OpenedAt,
+			Message: fmt.Sprintf("%d of %d there and healthy, %d needed; not yet: %s", there, len(cohort), needed, list(missing)),
+			Fix:     helps(state, missing),
+		}}
+	case len(cohort) == 0:
+		return progress{since: state.OpenedAt, soaked: state.OpenedAt}
+	}
+	since := p.lastCame(f, state, cohort)
+	return progress{since: since, soaked: since.Add(w.Soak)}
+}
+
+// lastCame is when the last of a wave's cohort was brought to the release; when it
+// opened, where nobody had to be.
+func (p *planner) lastCame(f Fleet, state WaveState, cohort []string) time.Time {
 	since := state.OpenedAt
 	for _, name := range cohort {
 		for _, u := range p.upgrades[name] {
@@ -72,24 +112,7 @@ func (p *planner) ahead(f Fleet, w Wave, state WaveState, roster Roster, halted 
 			}
 		}
 	}
-	there, needed := len(cohort)-len(missing), w.MinSuccess.Up(len(cohort))
-	soaked := since.Add(w.Soak)
-	switch {
-	case there < needed:
-		return fleet.Reason{
-			Code: fleet.WaveRolling, Object: "wave " + w.Name, Since: state.OpenedAt,
-			Message: fmt.Sprintf("%d of %d there and healthy, %d needed; not yet: %s", there, len(cohort), needed, list(missing)),
-			Fix:     helps(state, missing),
-		}
-	case len(cohort) > 0 && p.now.Before(soaked):
-		p.recheck(soaked)
-		return fleet.Reason{
-			Code: fleet.Soaking, Object: "wave " + w.Name, Since: since,
-			Message: "soaks until " + soaked.UTC().Format(time.DateTime+" UTC"),
-		}
-	default:
-		return halted
-	}
+	return since
 }
 
 // helps is what a person can do where a wave waits for who does not come by itself.
