@@ -30,6 +30,7 @@ import (
 	"refit.dev/refit/internal/cli"
 	"refit.dev/refit/internal/control"
 	"refit.dev/refit/internal/fleet"
+	"refit.dev/refit/internal/gate"
 	"refit.dev/refit/internal/hub"
 	"refit.dev/refit/internal/kube"
 	"refit.dev/refit/internal/member"
@@ -65,6 +66,10 @@ func up(ctx context.Context, options cli.UpOptions, ready func(*rest.Config)) (e
 		return err
 	}
 	defer told.close()
+	hosts, err := gate.ParseHosts(options.GateHosts)
+	if err != nil {
+		return fmt.Errorf("--gate-host %w", err)
+	}
 	target, err := openHub(ctx, options)
 	if err != nil {
 		return err
@@ -98,7 +103,7 @@ func up(ctx context.Context, options cli.UpOptions, ready func(*rest.Config)) (e
 	go start(ctx, members, log)
 	go keep(ctx, members, registry, log)
 
-	manager, err := newManager(target.config, options, uid, log)
+	manager, err := newManager(target.config, options, gate.New(hosts, clock.RealClock{}), uid, log)
 	if err != nil {
 		return err
 	}
@@ -239,8 +244,8 @@ func text(err error) string {
 	return err.Error()
 }
 
-// newManager wires the three loops of the hub of a UID.
-func newManager(config *rest.Config, options cli.UpOptions, uid string, log *slog.Logger) (ctrl.Manager, error) {
+// newManager wires the three loops of the hub of a UID, and who asks its gates.
+func newManager(config *rest.Config, options cli.UpOptions, gates *gate.Asker, uid string, log *slog.Logger) (ctrl.Manager, error) {
 	scheme, err := newScheme()
 	if err != nil {
 		return nil, err
@@ -260,6 +265,9 @@ func newManager(config *rest.Config, options cli.UpOptions, uid string, log *slo
 	if err != nil {
 		return nil, fmt.Errorf("set up the control loops: %w", err)
 	}
+	if err := manager.Add(gates); err != nil {
+		return nil, fmt.Errorf("set up the gates: %w", err)
+	}
 	clients := &member.Clients{}
 	known, err := providers(options)
 	if err != nil {
@@ -271,7 +279,7 @@ func newManager(config *rest.Config, options cli.UpOptions, uid string, log *slo
 		Workers: workers,
 		Fleets: &control.Fleets{
 			Client: manager.GetClient(), Reader: manager.GetAPIReader(), Clock: clock.RealClock{},
-			Namespace: options.Namespace, Hub: uid, Log: log.With("loop", "fleets"),
+			Namespace: options.Namespace, Hub: uid, Gates: gates, Log: log.With("loop", "fleets"),
 			Skew: func(ctx context.Context) (time.Duration, error) {
 				return observe.ClockSkew(ctx, manager.GetConfig(), clock.RealClock{})
 			},

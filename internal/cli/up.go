@@ -34,6 +34,8 @@ type UpOptions struct {
 	Metrics string
 	// Webhook is a file that says where a webhook is; empty for none.
 	Webhook string
+	// GateHosts are those that gates may call, as HOST or HOST:PORT.
+	GateHosts []string
 	// Out is where a person is told what happens.
 	Out io.Writer
 	// Ready is called once everything runs.
@@ -47,6 +49,7 @@ func newUpCommand(app App) *cobra.Command {
 	var port int
 	var detach, fakeProvider bool
 	var metrics, webhook string
+	var gateHosts []string
 	var level logLevel
 	cmd := &cobra.Command{
 		Use:   "up",
@@ -56,6 +59,9 @@ loops, and bring up the local members. It runs until interrupted; everything is
 kept in the data directory. Its log is logs/refit.log there, one JSON object a line.
 
 With --kubeconfig the same loops run against that management cluster instead.
+
+With --gate-host the gates of fleets may ask the Prometheus there; they call no
+other host. A host without a port has that of the scheme of the gate's URL.
 
 With --fake-provider it also serves members with the provider "fake": clusters
 made up in memory, to try Refit with. They are gone when it ends.
@@ -67,6 +73,7 @@ bearer's token on its second line where it wants one.`,
   refit up --detach && kubectl --kubeconfig ~/.local/share/refit/kubeconfig get fleets
   refit up --kubeconfig ~/.kube/management
   refit up --fake-provider
+  refit up --gate-host prometheus.example:9090
   refit up --metrics 127.0.0.1:9464 --webhook ~/.config/refit/webhook`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -83,7 +90,7 @@ bearer's token on its second line where it wants one.`,
 			}
 			options := UpOptions{
 				DataDir: flag(cmd, "data-dir"), Kubeconfig: flag(cmd, "kubeconfig"), Namespace: flag(cmd, "namespace"),
-				Port: port, LogLevel: least, FakeProvider: fakeProvider, Out: cmd.OutOrStdout(),
+				Port: port, LogLevel: least, FakeProvider: fakeProvider, GateHosts: gateHosts, Out: cmd.OutOrStdout(),
 				Metrics: metrics, Webhook: webhook,
 			}
 			if detach {
@@ -96,6 +103,7 @@ bearer's token on its second line where it wants one.`,
 	level.add(cmd)
 	cmd.Flags().IntVar(&port, "port", 0, "loopback port of the hub (default: the one of the last start, else any that is free)")
 	cmd.Flags().BoolVarP(&detach, "detach", "d", false, "return once everything runs, and leave it running")
+	cmd.Flags().StringArrayVar(&gateHosts, "gate-host", nil, "host that gates may call, as HOST or HOST:PORT; may be repeated (default: none)")
 	cmd.Flags().BoolVar(&fakeProvider, "fake-provider", false, "also serve made-up members, to try Refit with")
 	cmd.Flags().StringVar(&metrics, "metrics", "", "address to serve Prometheus metrics on, such as 127.0.0.1:9464 (default: none)")
 	cmd.Flags().StringVar(&webhook, "webhook", "", "file with the URL of a webhook that is sent CloudEvents; on a second line, a token (default: none)")
@@ -174,6 +182,9 @@ func upDetached(ctx context.Context, options UpOptions) error {
 	}
 	if options.Kubeconfig != "" {
 		args = append(args, "--kubeconfig", options.Kubeconfig)
+	}
+	for _, host := range options.GateHosts {
+		args = append(args, "--gate-host", host)
 	}
 	child := exec.Command(self, args...) //nolint:noctx // it outlives this command on purpose
 	child.Stdout, child.Stderr = words, words

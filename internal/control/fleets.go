@@ -68,6 +68,8 @@ type Gates interface {
 	Ask(questions []fleet.Question)
 	// Heard is what is known of those that are asked.
 	Heard() map[fleet.Question]fleet.Heard
+	// OnAnswer has somebody called after each answer, who must not block.
+	OnAnswer(call func())
 }
 
 // Reconcile plans all fleets anew.

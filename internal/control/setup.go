@@ -52,6 +52,10 @@ func (l Loops) setupFleets(mgr ctrl.Manager) error {
 	all := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
 		return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: l.Fleets.Namespace, Name: "all"}}}
 	})
+	answers := make(chan event.GenericEvent, 1)
+	if l.Fleets.Gates != nil {
+		l.Fleets.Gates.OnAnswer(func() { tell(answers, &v1.Fleet{}) })
+	}
 	return ctrl.NewControllerManagedBy(mgr).Named("fleets").
 		Watches(&v1.Fleet{}, all).
 		Watches(&v1.Release{}, all).
@@ -59,6 +63,7 @@ func (l Loops) setupFleets(mgr ctrl.Manager) error {
 		Watches(&v1.ClusterUpgrade{}, all).
 		Watches(&v1.Freeze{}, all).
 		Watches(&v1.Approval{}, all).
+		WatchesRawSource(source.Channel(answers, all)).
 		WithEventFilter(when(WakesFleets)).
 		Complete(reconcile.Func(func(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
 			return l.Fleets.Reconcile(ctx)
@@ -70,10 +75,7 @@ func (l Loops) setupUpgrades(mgr ctrl.Manager) error {
 	l.Upgrades.Watch.Changed = func(key types.NamespacedName) {
 		up := &v1.ClusterUpgrade{}
 		up.Namespace, up.Name = key.Namespace, key.Name
-		select {
-		case changes <- event.GenericEvent{Object: up}:
-		default: // so many are on their way that one more tells nothing new
-		}
+		tell(changes, up)
 	}
 	depending := handler.EnqueueRequestsFromMapFunc(l.dependingOn)
 	return ctrl.NewControllerManagedBy(mgr).Named("upgrades").
@@ -87,6 +89,14 @@ func (l Loops) setupUpgrades(mgr ctrl.Manager) error {
 		Complete(reconcile.Func(func(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 			return l.Upgrades.Reconcile(ctx, req.NamespacedName)
 		}))
+}
+
+// tell says that something changed beside the hub; it does not wait.
+func tell(changes chan<- event.GenericEvent, of client.Object) {
+	select {
+	case changes <- event.GenericEvent{Object: of}:
+	default: // so many are on their way that one more tells nothing new
+	}
 }
 
 func gathered(_ context.Context, e event.GenericEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {

@@ -43,9 +43,10 @@ type Bound struct {
 	Text   string
 }
 
-// Good tells whether a number is within the bounds; what is not a number is not.
+// Good tells whether a number is within the bounds, of which there is one at least:
+// what is not a number is in none.
 func (q Question) Good(number float64) bool {
-	return (q.Min.Text == "" || number >= q.Min.Number) && (q.Max.Text == "" || number <= q.Max.Number) && number == number //nolint:staticcheck // NaN is not itself
+	return (q.Min.Text == "" || number >= q.Min.Number) && (q.Max.Text == "" || number <= q.Max.Number)
 }
 
 // Bounds are those of a question, in words.
