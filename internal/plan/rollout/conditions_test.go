@@ -64,6 +64,7 @@ func TestConditionsHold(t *testing.T) {
 		+ NotWithdrawn: the release was not withdrawn
 		+ NotShrunk: no tenth of the fleet's members vanished at once
 		+ NotHalted: 0 failed, 1 tolerated
+		+ GatesGood: no gate of the fleet has failed
 		+ WaveOpen: wave prod has opened (30s ago)
 		+ Observed: last seen at 2026-11-03 21:59:00 UTC
 		+ Healthy: its control plane and nodes are Ready (1h0m0s ago)
@@ -104,6 +105,7 @@ func TestConditions(t *testing.T) {
 			? NotWithdrawn: asked when a fleet selects it
 			? NotShrunk: asked when a fleet selects it
 			? NotHalted: asked when a fleet selects it
+			? GatesGood: asked when a fleet selects it
 			? WaveOpen: asked when a fleet selects it
 			? NotContested: asked when a fleet selects it
 			? Slot: asked when a fleet selects it`},
@@ -224,6 +226,14 @@ func TestConditions(t *testing.T) {
 			}
 		}, `
 			- Slot WaveFull: 2 of 1 in flight in wave prod (1m0s ago)`},
+		{"a gate of another wave that failed", func(in *rollout.Input) {
+			canary := &in.Fleets[0].Waves[0]
+			canary.OpenedAt, canary.PassedAt = now.Add(-time.Hour), time.Time{}
+			canary.Gates = []rollout.Gate{{Gate: errors, Memory: rollout.GateMemory{
+				NoYesSince: now.Add(-10 * time.Minute), FailedAt: now.Add(-7 * time.Minute), Said: "no data",
+			}}}
+		}, `
+			- GatesGood GateFailed: gate errors of wave all has not said yes since 2026-11-03 21:50:00 UTC, for more than 3 times 1m0s: no data; it asks errors / calls (7m0s ago)`},
 		{"a wave that is full just now", func(in *rollout.Input) {
 			in.Members = append(in.Members, members("eu-0=v1.36.3 eu-3=v1.36.3")...)
 			in.Fleets[0].Waves[1].Members, in.Fleets[0].Waves[1].MaxConcurrent = []string{"eu-0", "eu-1", "eu-3"}, 2
@@ -339,7 +349,7 @@ func TestConditionNames(t *testing.T) {
 	for _, name := range rollout.Names() {
 		names[name]++
 	}
-	if len(names) != 22 || slices.Max(slices.Collect(maps.Values(names))) != 1 {
+	if len(names) != 23 || slices.Max(slices.Collect(maps.Values(names))) != 1 {
 		t.Errorf("%d names: %v", len(names), names)
 	}
 }

@@ -84,6 +84,7 @@ func (s *story) decide(want string) rollout.Decision {
 		f.Roster, f.ShrankAt = state.Roster, state.ShrankAt
 		for i, wave := range state.Waves {
 			f.Waves[i].OpenedAt, f.Waves[i].PassedAt = wave.OpenedAt, wave.PassedAt
+			remember(&f.Waves[i], wave.Gates)
 		}
 	}
 	var got []string
