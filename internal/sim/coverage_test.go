@@ -103,7 +103,7 @@ func (c *coverage) policies(f rollout.Fleet, p upgrade.Policy, j world.Journey) 
 	}
 	for _, w := range f.Waves {
 		for field, set := range map[string]bool{
-			"maxConcurrent": w.MaxConcurrent > 1, "soak": w.Soak > 0, "minSuccess": w.MinSuccess.Of < 100, "wave's maxFailures": w.MaxFailures != nil,
+			"maxConcurrent": w.MaxConcurrent > 1, "soak": w.Soak > 0, "minSuccess": w.MinSuccess.Of < 100, "wave's maxFailures": w.MaxFailures != nil, "gates": len(w.Gates) > 0,
 			"allowEmpty": w.AllowEmpty && len(w.Members) == 0,
 		} {
 			if set {
@@ -156,7 +156,7 @@ func wanted(t *testing.T) []string {
 	}
 	for _, field := range []string{
 		"waves", "maxFailures", "drift", "settle", "bake", "maxSurge", "maxUnavailable", "hops",
-		"maxConcurrent", "soak", "minSuccess", "wave's maxFailures", "allowEmpty",
+		"maxConcurrent", "soak", "minSuccess", "wave's maxFailures", "allowEmpty", "gates",
 	} {
 		all = append(all, "policy "+field)
 	}

@@ -62,7 +62,9 @@ type fleetRun struct {
 	policy   upgrade.Policy
 	// longAgo makes the step that an upgrade is in look entered long ago.
 	longAgo map[string]bool
-	trail   []string
+	// says is what all gates do.
+	says  fleet.Answer
+	trail []string
 }
 
 // flight is one upgrade, as it is remembered.
@@ -84,7 +86,7 @@ const hubUID = "uid-of-main"
 func newFleetRun(t *testing.T, seed uint64, covered *coverage) *fleetRun {
 	r := &fleetRun{
 		t: t, seed: seed, draw: rand.New(rand.NewPCG(seed, 1)), covered: covered, faulty: seed%3 > 0,
-		hub: hold.Input{Hub: hubUID}, longAgo: map[string]bool{},
+		hub: hold.Input{Hub: hubUID}, longAgo: map[string]bool{}, says: fleet.Yes,
 	}
 	r.makeClusters()
 	r.makeFleet()
@@ -165,6 +167,9 @@ func (r *fleetRun) makeFleet() {
 		}
 		if r.chance(30) {
 			w.MaxFailures = new(r.pick(0, 1))
+		}
+		if r.chance(30) {
+			w.Gates = []rollout.Gate{r.gate(i)}
 		}
 		f.Waves = append(f.Waves, w)
 	}
@@ -283,8 +288,10 @@ func (r *fleetRun) decide() rollout.Decision {
 		f.Roster, f.ShrankAt, f.Pins, f.Waves = state.Roster, state.ShrankAt, state.Pins, slices.Clone(f.Waves)
 		for i, w := range state.Waves {
 			f.Waves[i].OpenedAt, f.Waves[i].PassedAt = w.OpenedAt, w.PassedAt
+			f.Waves[i].Gates = remembered(f.Waves[i].Gates, w.Gates)
 		}
 	}
+	r.hear(d)
 	for _, s := range d.Start {
 		r.start(s)
 	}

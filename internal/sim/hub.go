@@ -44,6 +44,7 @@ type Hub struct {
 	fleets   *control.Fleets
 	upgrades *control.Upgrades
 	members  *control.Members
+	asker    *asker
 	serial   int
 	said     map[string]string // the last line told of each object
 	// touched tells that something changed since the last note.
@@ -74,9 +75,11 @@ func (h *Hub) Start() {
 	clients := &member.Clients{}
 	port := &port{Cloud: h.world.Cloud, hub: h}
 	clusters := &observe.Clusters{Providers: map[string]provider.Provider{"fake": port, "local": port}, Members: clients, AddOns: helm{h}, Clock: clock}
+	h.asker = newAsker(h)
 	h.fleets = &control.Fleets{
 		Client: h.own, Reader: quorum{h.memory}, Clock: clock, Namespace: Namespace, Hub: h.uid(), Log: log,
-		Skew: func(context.Context) (time.Duration, error) { return h.world.Skew, nil },
+		Gates: h.asker,
+		Skew:  func(context.Context) (time.Duration, error) { return h.world.Skew, nil },
 	}
 	h.upgrades = &control.Upgrades{
 		Client: h.own, Reader: quorum{h.memory}, Clock: clock, Clusters: clusters, Log: log, Hub: h.uid(),
@@ -117,6 +120,8 @@ func (h *Hub) look(ctx context.Context, k key) (result ctrl.Result, err error) {
 		return h.upgrades.Reconcile(ctx, name)
 	case members:
 		return h.members.Reconcile(ctx, name)
+	case gates:
+		return h.asker.ask(k.name), nil
 	}
 	return ctrl.Result{}, nil
 }

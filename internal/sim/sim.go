@@ -24,6 +24,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"refit.dev/refit/internal/control"
+	"refit.dev/refit/internal/fleet"
 	"refit.dev/refit/internal/provider/fake"
 )
 
@@ -36,6 +37,8 @@ type World struct {
 	Cloud *fake.Cloud
 	// Skew is how far the clock of Refit is ahead of the hubs'.
 	Skew time.Duration
+	// Says is what gates hear, by their query; who is not in it does not answer.
+	Says map[string]fleet.Answer
 
 	// order lets things happen in another order than that of their names; nil
 	// keeps to it.
@@ -57,13 +60,15 @@ type key struct {
 	name string
 }
 
-// loop is one of the three, in the order in which they look by default.
+// loop is one of the three, or what asks gates, in the order in which they look by
+// default.
 type loop int
 
 const (
 	members loop = iota
 	fleets
 	upgrades
+	gates
 )
 
 // New makes an empty world. Seed 0 lets things that are due at once happen in the
@@ -72,7 +77,7 @@ func New(seed uint64, mode fake.Mode) *World {
 	clock := clocktesting.NewFakeClock(Began())
 	w := &World{
 		Clock: clock, Cloud: &fake.Cloud{Clock: clock, Mode: mode},
-		clusters: map[string]*cluster{}, queue: map[key]time.Time{},
+		Says: map[string]fleet.Answer{}, clusters: map[string]*cluster{}, queue: map[key]time.Time{},
 	}
 	if seed != 0 {
 		w.order = rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // to be repeatable is the point

@@ -220,6 +220,7 @@ func commands() []command {
 		{"mark", 0, (*telling).mark},         // what is now is what a cache that is behind will show
 		{"failover", 1, (*telling).failover}, // DURATION for which the cache of the process that follows shows that
 		{"skew", 1, (*telling).skew},         // DURATION that its clock is ahead
+		{"says", 2, (*telling).says},         // QUERY ANSWER: what Prometheus answers from now on; nothing, where it is gone
 		// What happens to clusters.
 		{"befall", 3, (*telling).befall}, // CLUSTER VERB MISHAP: the next such call goes wrong
 		{"set", 3, (*telling).set},       // CLUSTER WHAT VALUE: see settings
@@ -342,6 +343,10 @@ func (t *telling) failover(_ context.Context, words []string) error {
 func (t *telling) skew(_ context.Context, words []string) (err error) {
 	t.world.Skew, err = time.ParseDuration(words[0])
 	return err
+}
+
+func (t *telling) says(_ context.Context, words []string) error {
+	return t.world.says(words[0], words[1])
 }
 
 func (t *telling) befall(_ context.Context, words []string) error {

@@ -41,6 +41,9 @@ func troubles() []trouble {
 		{"another fleet selects a member", (*fleetRun).rival},
 		{"a member is not looked at", func(r *fleetRun) { r.longAgo["look at "+r.someone()] = true }},
 		{"a step takes hours", (*fleetRun).slow},
+		{"a gate says no", func(r *fleetRun) { r.says = fleet.No }},
+		{"a gate says nothing", func(r *fleetRun) { r.says = fleet.Unknown }},
+		{"the process is another one, which has heard nothing", func(r *fleetRun) { clear(r.in.Heard) }},
 		{"a restored hub", func(r *fleetRun) { r.hub.Lives = []string{"uid-of-the-old-one"} }},
 		{"somebody takes nodes back again", (*fleetRun).moveBack},
 		{"a call is not answered", func(r *fleetRun) { r.any().AnswerNext(world.Unanswered) }},
@@ -120,6 +123,7 @@ func (r *fleetRun) release(release rollout.Release) {
 	f.Release, f.Revision, f.Pins, f.Waves = release, f.Revision+1, nil, slices.Clone(f.Waves)
 	for i := range f.Waves {
 		f.Waves[i].OpenedAt, f.Waves[i].PassedAt = time.Time{}, time.Time{}
+		f.Waves[i].Gates = remembered(f.Waves[i].Gates, nil)
 	}
 }
 
@@ -169,7 +173,7 @@ func (r *fleetRun) slow() {
 
 // mend is people who do what the reasons say, and troubles that pass.
 func (r *fleetRun) mend() {
-	r.in.Freezes, r.in.Skew, r.hub.TakeOvers = nil, 0, nil
+	r.in.Freezes, r.in.Skew, r.hub.TakeOvers, r.says = nil, 0, nil, fleet.Yes
 	if len(r.hub.Lives) > 0 {
 		r.hub.TakeOvers = []fleet.TakeOver{{From: "uid-of-the-old-one", At: r.in.Now}}
 	}

@@ -30,8 +30,8 @@ type GateMemory struct {
 type GateState struct {
 	Gate
 
-	// heard is what it says.
-	heard fleet.Heard
+	// Heard is what it says.
+	Heard fleet.Heard
 }
 
 // gates are those of a wave that are being asked: from the beginning of the soak,
@@ -61,13 +61,15 @@ func (p *planner) gate(f Fleet, g Gate, soaks time.Time) GateState {
 	if p.heard == nil {
 		return GateState{Gate: g}
 	}
-	answer := heard.At(p.now, g.Question.Interval)
+	answer, stale := heard.At(p.now, g.Question.Interval), heard.Stale(g.Question.Interval)
+	if p.now.Before(stale) {
+		p.recheck(stale)
+	}
 	if answer == fleet.Yes {
-		p.recheck(heard.Stale(g.Question.Interval))
 		if memory.FailedAt.IsZero() {
 			*memory = GateMemory{}
 		}
-		return GateState{Gate: g, heard: heard}
+		return GateState{Gate: g, Heard: heard}
 	}
 	if !heard.AskedAt.IsZero() { // else what was said before a restart is all that is known
 		memory.Said, memory.Fix = heard.Said, heard.Fix
@@ -82,7 +84,7 @@ func (p *planner) gate(f Fleet, g Gate, soaks time.Time) GateState {
 		}
 	}
 	p.expire(g.Gate, memory, heard)
-	return GateState{Gate: g, heard: heard}
+	return GateState{Gate: g, Heard: heard}
 }
 
 // expire lets a gate fail that has been without a yes for too long. It needs an
@@ -112,7 +114,7 @@ func (p *planner) closed(w Wave, gates []GateState, soaked time.Time) fleet.Reas
 				reason.Fix = cmp.Or(g.Memory.Fix, "see what it measures; the wave goes on by itself when it says yes")
 			}
 			return reason
-		case g.heard.At(p.now, g.Question.Interval) != fleet.Yes, g.heard.AskedAt.Before(soaked):
+		case g.Heard.At(p.now, g.Question.Interval) != fleet.Yes, g.Heard.AskedAt.Before(soaked):
 			reason.Since = soaked
 			reason.Message = fmt.Sprintf("waits for gate %s: it is asked once more, after the soak", g.Name)
 			return reason

@@ -69,6 +69,23 @@ func (s *story) why(member string) string {
 	return rollout.Decide(s.Input).Waiting[member].Message
 }
 
+// hear answers what a decision asks, and forgets what it does not.
+func (h *hub) hear(d rollout.Decision) {
+	before := h.Heard
+	h.Heard = map[fleet.Question]fleet.Heard{}
+	for _, state := range d.Fleets {
+		for _, wave := range state.Waves {
+			for _, g := range wave.Gates {
+				if h.says == fleet.Yes {
+					h.Heard[g.Question] = fleet.Heard{Answer: fleet.Yes, AskedAt: h.Now, YesAt: h.Now}
+				} else if h.says != "" {
+					h.Heard[g.Question] = fleet.Heard{Answer: h.says, AskedAt: h.Now, YesAt: before[g.Question].YesAt, Said: "no"}
+				}
+			}
+		}
+	}
+}
+
 // TestGateOpens: the next wave opens when the gate has said yes to a question that
 // was asked after the soak, and not before.
 func TestGateOpens(t *testing.T) {
@@ -235,7 +252,7 @@ func TestGateAcrossARestart(t *testing.T) {
 	s.decide("eu-2=start")
 }
 
-// TestGateHalts as soon as somebody asked, where it is still no yes.
+// TestGateHaltsAfterARestart as soon as somebody asked, where it is still no yes.
 func TestGateHaltsAfterARestart(t *testing.T) {
 	s := soaking(t)
 	s.hear(fleet.No, "0.5")

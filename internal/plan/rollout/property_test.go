@@ -20,6 +20,8 @@ import (
 type hub struct {
 	rollout.Input
 	t *rapid.T
+	// says is what all gates do; nothing where nobody asks them.
+	says fleet.Answer
 }
 
 // tick is how much time passes between decisions.
@@ -28,7 +30,7 @@ const tick = time.Minute
 // anyHub draws members of several versions in up to three fleets, the selectors
 // of which overlap, in so many of a hundred cases.
 func anyHub(t *rapid.T, overlap int) *hub {
-	h := &hub{t: t, Input: rollout.Input{Now: now}}
+	h := &hub{t: t, says: fleet.Yes, Input: rollout.Input{Now: now, Heard: map[fleet.Question]fleet.Heard{}}}
 	names := []string{}
 	owners := map[string]int{}
 	for i := range h.draw("members", 0, 12) {
@@ -64,6 +66,9 @@ func (h *hub) wave(i int) rollout.Wave {
 	if h.draw("tolerates", 0, 2) == 0 {
 		w.MaxFailures = new(h.draw("tolerated by the wave", 0, 2))
 	}
+	if h.draw("gates", 0, 2) == 0 {
+		w.Gates = []rollout.Gate{{Gate: errors}}
+	}
 	return w
 }
 
@@ -90,6 +95,7 @@ func (h *hub) decide() rollout.Decision {
 		})
 	}
 	h.remember(d)
+	h.hear(d)
 	return d
 }
 
@@ -112,6 +118,7 @@ func (h *hub) remember(d rollout.Decision) {
 		f.Waves = slices.Clone(f.Waves)
 		for i, wave := range state.Waves {
 			f.Waves[i].OpenedAt, f.Waves[i].PassedAt = wave.OpenedAt, wave.PassedAt
+			remember(&f.Waves[i], wave.Gates)
 		}
 	}
 }
@@ -122,6 +129,7 @@ func roll(f *rollout.Fleet, target fleet.Version) {
 	f.Waves = slices.Clone(f.Waves)
 	for i := range f.Waves {
 		f.Waves[i].OpenedAt, f.Waves[i].PassedAt = time.Time{}, time.Time{}
+		remember(&f.Waves[i], nil)
 	}
 }
 
@@ -335,7 +343,7 @@ func (h *hub) trouble() {
 	m := &h.Members[h.draw("member", 0, len(h.Members)-1)]
 	f := &h.Fleets[h.draw("fleet", 0, len(h.Fleets)-1)]
 	w := &f.Waves[h.draw("wave", 0, len(f.Waves)-1)]
-	switch h.draw("trouble", 0, 16) {
+	switch h.draw("trouble", 0, 17) {
 	case 0:
 		m.Ready = !m.Ready
 	case 1:
@@ -362,6 +370,8 @@ func (h *hub) trouble() {
 		f.Release.Withdrawn = []string{"", "it eats data"}[h.draw("withdrawn", 0, 1)]
 	case 16:
 		h.slow()
+	case 17:
+		h.says = rapid.SampledFrom([]fleet.Answer{fleet.Yes, fleet.No, fleet.Unknown, ""}).Draw(h.t, "answer")
 	case 9, 10:
 		h.freeze(f.Name, m.Name)
 	case 11, 12:
@@ -462,36 +472,4 @@ func TestNothingChangesBeforeTheRecheck(t *testing.T) {
 			t.Errorf("at %s, before the recheck (-now +then):\n%s", later.Now, diff)
 		}
 	})
-}
-
-// BenchmarkDecide10000 is a fleet of ten thousand members in three waves, each
-// with a history, a tenth of which may be in flight.
-func BenchmarkDecide10000(b *testing.B) {
-	in := rollout.Input{Now: now}
-	f := rollout.Fleet{
-		Name: "main", UID: "uid-of-main", Revision: 3,
-		Release: rollout.Release{Name: "2026.11", Target: fleet.Version{Major: 1, Minor: 37, Patch: 2}},
-		Waves:   []rollout.Wave{{Name: "a", MaxConcurrent: 200}, {Name: "b", MaxConcurrent: 200}, {Name: "c", MaxConcurrent: 600}},
-	}
-	for i := range 10_000 {
-		name := fmt.Sprintf("cluster-%05d", i)
-		w := &f.Waves[i%3]
-		w.Members = append(w.Members, name)
-		in.Members = append(in.Members, rollout.Member{
-			Name: name, ObservedAt: now, Ready: i%50 != 0, Oldest: fleet.Version{Major: 1, Minor: 35 + i%3, Patch: i % 5},
-		})
-		for n := 1; n <= 5; n++ {
-			in.Upgrades = append(in.Upgrades, rollout.Upgrade{Member: name, N: n, FleetUID: "uid-of-main", Revision: 2, Outcome: rollout.Done, EndedAt: now})
-		}
-		if i%20 == 0 {
-			in.Upgrades = append(in.Upgrades, rollout.Upgrade{Member: name, N: 6, FleetUID: "uid-of-main", Revision: 3})
-		}
-	}
-	in.Fleets = []rollout.Fleet{f}
-	b.ReportAllocs()
-	for b.Loop() {
-		if d := rollout.Decide(in); len(d.Start) == 0 || len(d.Start)+len(d.Waiting) != 10_000 {
-			b.Fatalf("%d start, %d wait", len(d.Start), len(d.Waiting))
-		}
-	}
 }
