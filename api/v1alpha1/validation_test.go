@@ -89,6 +89,7 @@ func TestAdmission(t *testing.T) {
 	t.Run("versions", func(t *testing.T) { admitVersions(t, c) })
 	t.Run("selectors", func(t *testing.T) { keepSelectors(t, c) })
 	t.Run("add-ons", func(t *testing.T) { admitAddOns(t, c) })
+	t.Run("gates", func(t *testing.T) { admitGates(t, c) })
 	for _, test := range []struct {
 		name, object string
 		// set is a path in the object, and the YAML that stands there.

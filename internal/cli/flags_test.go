@@ -82,6 +82,8 @@ func badValues(folder string) []badValue {
 		{"up --port", []string{"up", "--port", "-1"}, "--port -1: is no port; name one from 1 to 65535, or leave it out for the one of the last start"},
 		{"up --port", []string{"up", "--port", "65536"}, "--port 65536: is no port; name one from 1 to 65535, or leave it out for the one of the last start"},
 		{"up --port", []string{"up", "--port", "6443", "--kubeconfig", "x"}, "--port 6443: is of the embedded hub, and --kubeconfig x names another; leave one of them out"},
+		{"up --gate-host", []string{"up", "--gate-host", "http://prometheus:9090"}, `--gate-host "http://prometheus:9090": is no host; write HOST or HOST:PORT, as in prometheus.monitoring:9090`},
+		{"up --gate-host", []string{"up", "--gate-host="}, `--gate-host "": is no host; write HOST or HOST:PORT, as in prometheus.monitoring:9090`},
 		{"uninstall --kubeconfig", []string{"uninstall", "--yes", "--kubeconfig", "x"}, "--kubeconfig: means nothing here: uninstall removes what is on this machine, and nothing of a management cluster; leave it out"},
 		{"up --log-level", []string{"up", "--log-level", "loud"}, `--log-level "loud": is no level; name debug, info, warn or error`},
 		{"up --log-level", []string{"up", "--log-level="}, `--log-level "": is no level; name debug, info, warn or error`},

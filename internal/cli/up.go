@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -84,6 +85,9 @@ bearer's token on its second line where it wants one.`,
 			case port != 0 && flag(cmd, "kubeconfig") != "":
 				return fmt.Errorf("--port %d: is of the embedded hub, and --kubeconfig %s names another; leave one of them out", port, flag(cmd, "kubeconfig"))
 			}
+			if err := checkHosts(gateHosts); err != nil {
+				return err
+			}
 			least, err := level.read()
 			if err != nil {
 				return err
@@ -108,6 +112,16 @@ bearer's token on its second line where it wants one.`,
 	cmd.Flags().StringVar(&metrics, "metrics", "", "address to serve Prometheus metrics on, such as 127.0.0.1:9464 (default: none)")
 	cmd.Flags().StringVar(&webhook, "webhook", "", "file with the URL of a webhook that is sent CloudEvents; on a second line, a token (default: none)")
 	return cmd
+}
+
+// checkHosts refuses what gates could not call.
+func checkHosts(hosts []string) error {
+	for _, host := range hosts {
+		if u, err := url.Parse("http://" + host); err != nil || u.Host != host || u.Hostname() == "" || strings.HasSuffix(host, ":") {
+			return fmt.Errorf("--gate-host %q: is no host; write HOST or HOST:PORT, as in prometheus.monitoring:9090", host)
+		}
+	}
+	return nil
 }
 
 // readyPipe is the file descriptor on which a detached hub says that it is

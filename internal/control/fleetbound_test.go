@@ -61,8 +61,8 @@ func TestBoundOfAFleet(t *testing.T) {
 }
 
 // fullFleetSpec has eight waves with the longest names, each of which selects by
-// a label and by an expression. The schema admits selectors that are longer than
-// all bounds; who writes them pays for it.
+// a label and by an expression, and two gates. The schema admits selectors that are
+// longer than all bounds, and queries; who writes them pays for it.
 func fullFleetSpec() v1.FleetSpec {
 	share := intstr.FromString("100%")
 	long := strings.Repeat("v", 63)
@@ -79,6 +79,10 @@ func fullFleetSpec() v1.FleetSpec {
 		spec.Waves = append(spec.Waves, v1.Wave{
 			Name: fmt.Sprintf("%063d", i), Selector: &selector, MaxConcurrent: share, MinSuccess: share, MaxFailures: &share,
 			Soak: metav1.Duration{Duration: 24*time.Hour - 1}, AllowEmpty: true,
+			Gates: []v1.Gate{
+				{Name: fmt.Sprintf("%032d", 0), Interval: metav1.Duration{Duration: time.Minute}, Failures: 3, Prometheus: v1.PrometheusQuery{URL: "http://p:9090", Query: "errors", Max: "0"}},
+				{Name: fmt.Sprintf("%032d", 1), Interval: metav1.Duration{Duration: time.Minute}, Failures: 3, Prometheus: v1.PrometheusQuery{URL: "http://p:9090", Query: "errors", Max: "0"}},
+			},
 		})
 	}
 	return spec
@@ -89,6 +93,11 @@ func fullFleet(spec v1.FleetSpec, why fleet.Reason) rollout.FleetState {
 	state := rollout.FleetState{Name: "main", Halt: why, Freeze: why, ShrankAt: ten, Roster: rollout.Roster{LossAt: ten}}
 	for i, w := range spec.Waves {
 		wave := rollout.WaveState{Name: w.Name, OpenedAt: ten, PassedAt: ten, Why: why}
+		for _, g := range w.Gates {
+			wave.Gates = append(wave.Gates, rollout.GateState{Gate: rollout.Gate{
+				Gate: fleet.Gate{Name: g.Name}, Memory: rollout.GateMemory{NoYesSince: ten, FailedAt: ten, Said: why.Message, Fix: why.Fix},
+			}})
+		}
 		for j := range 625 {
 			member := fmt.Sprintf("%050d", i*625+j)
 			list := []*[]string{&wave.Done, &wave.Running, &wave.Waiting, &wave.Failed, &wave.Aborted, &wave.Skipped}[j%6]

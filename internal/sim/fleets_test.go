@@ -62,8 +62,9 @@ type fleetRun struct {
 	policy   upgrade.Policy
 	// longAgo makes the step that an upgrade is in look entered long ago.
 	longAgo map[string]bool
-	// says is what all gates do.
+	// says is what all gates do; asks draws them, and what goes wrong with them.
 	says  fleet.Answer
+	asks  *rand.Rand
 	trail []string
 }
 
@@ -87,6 +88,7 @@ func newFleetRun(t *testing.T, seed uint64, covered *coverage) *fleetRun {
 	r := &fleetRun{
 		t: t, seed: seed, draw: rand.New(rand.NewPCG(seed, 1)), covered: covered, faulty: seed%3 > 0,
 		hub: hold.Input{Hub: hubUID}, longAgo: map[string]bool{}, says: fleet.Yes,
+		asks: rand.New(rand.NewPCG(seed, 2)),
 	}
 	r.makeClusters()
 	r.makeFleet()
@@ -168,9 +170,7 @@ func (r *fleetRun) makeFleet() {
 		if r.chance(30) {
 			w.MaxFailures = new(r.pick(0, 1))
 		}
-		if r.chance(30) {
-			w.Gates = []rollout.Gate{r.gate(i)}
-		}
+		w.Gates = r.gates(i)
 		f.Waves = append(f.Waves, w)
 	}
 	for _, m := range r.in.Members {

@@ -9,11 +9,27 @@ import (
 	"refit.dev/refit/internal/plan/world"
 )
 
-// gate draws one of a wave.
-func (r *fleetRun) gate(wave int) rollout.Gate {
-	return rollout.Gate{Gate: fleet.Gate{
-		Name: "errors", Failures: r.pick(1, 3), Question: fleet.Question{Query: fmt.Sprint("errors of wave ", wave), Interval: world.Tick},
-	}}
+// gates draws those of a wave, which seldom has one.
+func (r *fleetRun) gates(wave int) []rollout.Gate {
+	if r.asks.IntN(10) >= 3 {
+		return nil
+	}
+	return []rollout.Gate{{Gate: fleet.Gate{
+		Name: "errors", Failures: 1 + r.asks.IntN(3), Question: fleet.Question{Query: fmt.Sprint("errors of wave ", wave), Interval: world.Tick},
+	}}}
+}
+
+// gateTrouble lets gates say something else now and then, or the process die that has
+// heard them.
+func (r *fleetRun) gateTrouble() {
+	switch r.asks.IntN(20) {
+	case 0:
+		r.says = fleet.No
+	case 1:
+		r.says = fleet.Unknown
+	case 2:
+		clear(r.in.Heard)
+	}
 }
 
 // hear answers what a decision asks, and forgets what it does not ask.

@@ -41,9 +41,6 @@ func troubles() []trouble {
 		{"another fleet selects a member", (*fleetRun).rival},
 		{"a member is not looked at", func(r *fleetRun) { r.longAgo["look at "+r.someone()] = true }},
 		{"a step takes hours", (*fleetRun).slow},
-		{"a gate says no", func(r *fleetRun) { r.says = fleet.No }},
-		{"a gate says nothing", func(r *fleetRun) { r.says = fleet.Unknown }},
-		{"the process is another one, which has heard nothing", func(r *fleetRun) { clear(r.in.Heard) }},
 		{"a restored hub", func(r *fleetRun) { r.hub.Lives = []string{"uid-of-the-old-one"} }},
 		{"somebody takes nodes back again", (*fleetRun).moveBack},
 		{"a call is not answered", func(r *fleetRun) { r.any().AnswerNext(world.Unanswered) }},
@@ -67,6 +64,7 @@ func troubles() []trouble {
 
 // trouble lets something go wrong now and then, and people mend what they see.
 func (r *fleetRun) trouble() {
+	r.gateTrouble()
 	if r.chance(25) {
 		all := troubles()
 		t := all[r.draw.IntN(len(all))]

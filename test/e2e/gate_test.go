@@ -21,10 +21,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	v1 "refit.dev/refit/api/v1alpha1"
 )
@@ -237,6 +239,7 @@ func (s *sightings) see(name string) {
 // away it tries again.
 func watchUpgrades(t *testing.T, u *user) *sightings {
 	t.Helper()
+	log.SetLogger(logr.Discard())
 	scheme := runtime.NewScheme()
 	if err := v1.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
@@ -312,15 +315,15 @@ func (p *prometheus) queries() string { return filepath.Join(p.folder, "queries.
 // start starts it, and waits until it answers.
 func (p *prometheus) start() {
 	p.t.Helper()
-	log, err := os.OpenFile(filepath.Join(cmp.Or(os.Getenv("REFIT_E2E_LOGS"), p.folder), "TestGate-prometheus.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	output, err := os.OpenFile(filepath.Join(cmp.Or(os.Getenv("REFIT_E2E_LOGS"), p.folder), "TestGate-prometheus.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	defer func() { _ = log.Close() }()
+	defer func() { _ = output.Close() }()
 	p.cmd = exec.Command("/usr/bin/prometheus", //nolint:noctx // ended by kill
 		"--config.file="+filepath.Join(p.folder, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(p.folder, "data"),
 		"--web.listen-address="+p.address)
-	p.cmd.Stdout, p.cmd.Stderr = log, log
+	p.cmd.Stdout, p.cmd.Stderr = output, output
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatalf("%v; install Debian's package prometheus", err)
 	}
