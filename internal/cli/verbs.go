@@ -166,11 +166,12 @@ func newResumeCommand() *cobra.Command {
 	var flags verbFlags
 	cmd := &cobra.Command{
 		Use:   "resume FLEET",
-		Short: "Let a fleet go on that halted after failures, or because members vanished",
+		Short: "Let a fleet go on that halted: failures, a gate, members that vanished",
 		Long: `Let a fleet go on that halted: the failures that there were until now do not
-count any more in this revision, and who vanished is not missed. Members that failed do not
-start again by that; see "refit retry". It writes an Approval; deleting that
-takes it back. A pause is ended by deleting its Freeze: kubectl delete freeze.`,
+count any more in this revision, a gate that failed has its whole time again, and
+who vanished is not missed. Members that failed do not start again by that; see
+"refit retry". It writes an Approval; deleting that takes it back. A pause is
+ended by deleting its Freeze: kubectl delete freeze.`,
 		Example: `  refit resume main --reason "quota raised, see ticket 4711"`,
 		Args:    exactlyOne("FLEET"),
 		RunE: func(cmd *cobra.Command, args []string) error {
