@@ -44,6 +44,10 @@ type Fleet struct {
 type Wave struct {
 	Name          string `json:"name"`
 	MaxConcurrent int    `json:"maxConcurrent"`
+	// Opened is since when its members may start, and Passed since when the next
+	// wave may open.
+	Opened time.Time `json:"opened,omitzero"`
+	Passed time.Time `json:"passed,omitzero"`
 	// Why the next wave does not open yet; left out where it has, or is the last.
 	Why     Reason   `json:"why,omitzero"`
 	Members []Member `json:"members"`
@@ -148,7 +152,10 @@ func (p painter) fleet(f rollout.Fleet, state rollout.FleetState) Fleet {
 		seen.Kubernetes = f.Release.Target.String()
 	}
 	for i, w := range state.Waves {
-		wave := Wave{Name: w.Name, MaxConcurrent: f.Waves[i].MaxConcurrent, Members: p.of(w)}
+		wave := Wave{
+			Name: w.Name, MaxConcurrent: f.Waves[i].MaxConcurrent, Members: p.of(w),
+			Opened: w.OpenedAt.UTC(), Passed: w.PassedAt.UTC(),
+		}
 		if i < len(state.Waves)-1 {
 			wave.Why = reasonOf(w.Why)
 		}
@@ -241,8 +248,8 @@ func (s Status) Settled() bool {
 func (f Fleet) Counts() map[State]int {
 	counts := map[State]int{}
 	for _, wave := range f.Waves {
-		for _, member := range wave.Members {
-			counts[member.State]++
+		for state, n := range wave.counts() {
+			counts[state] += n
 		}
 	}
 	return counts

@@ -115,20 +115,34 @@ func (style Style) since(why Reason) string {
 	return fmt.Sprintf(" (for %s)", style.Now.Sub(why.Since).Round(time.Second))
 }
 
-func (style Style) mark(state State) string {
-	switch state {
+// Mark is the sign of a state: it tells states apart also where there is no colour.
+func (s State) Mark() string {
+	switch s {
 	case Done:
-		return style.paint("32", "✓")
+		return "✓"
 	case Running:
-		return style.paint("33", "▶")
+		return "▶"
 	case Failed:
-		return style.paint("31", "✗")
+		return "✗"
 	case Aborted:
-		return style.paint("31", "■")
+		return "■"
 	case Waiting:
 		return "·"
 	case Skipped:
 		return "-"
 	}
 	return " "
+}
+
+func (style Style) mark(state State) string {
+	switch state {
+	case Done:
+		return style.paint("32", state.Mark())
+	case Running:
+		return style.paint("33", state.Mark())
+	case Failed, Aborted:
+		return style.paint("31", state.Mark())
+	case Waiting, Skipped:
+	}
+	return state.Mark()
 }

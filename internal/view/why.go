@@ -24,6 +24,10 @@ type Why struct {
 	Finding []v1.Finding `json:"findings,omitempty"`
 	// Conditions are all between the member and its release, in order.
 	Conditions []Condition `json:"conditions"`
+	// Parts are what the cluster was last seen to be made of.
+	Parts []Part `json:"parts,omitempty"`
+	// Upgrades are the last ones, the newest first.
+	Upgrades []Past `json:"upgrades,omitempty"`
 }
 
 // StepTime is when a step was entered, and left, or the upgrade ended in it.
@@ -44,6 +48,7 @@ func WhyOf(hub observe.Hub, held fleet.Reason, name string, now time.Time) (Why,
 	}
 	p := newPainter(hub, rollout.Decision{})
 	why.Conditions = p.conditions(why.Member, why.Fleet, held, now)
+	why.Parts, why.Upgrades = p.parts(name, why.Release), p.past(name)
 	up := p.newest(name)
 	if up == nil {
 		return why, true

@@ -1,0 +1,192 @@
+package view
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"refit.dev/refit/internal/fleet"
+	"refit.dev/refit/internal/observe"
+)
+
+// Picture is a hub as it was seen at a time, for those who draw more than one
+// part of it, or do so later.
+type Picture struct {
+	hub  observe.Hub
+	held fleet.Reason
+	at   time.Time
+}
+
+// Seen is the picture of a hub. Held is why nothing of the hub acts; zero where it
+// may.
+func Seen(hub observe.Hub, held fleet.Reason, at time.Time) Picture {
+	return Picture{hub: hub, held: held, at: at}
+}
+
+// Status is the whole of it, as "refit status" prints it.
+func (p Picture) Status() Status { return Held(p.hub, p.held, p.at) }
+
+// Why is one member, as "refit why" prints it; false where there is no such member.
+func (p Picture) Why(member string) (Why, bool) { return WhyOf(p.hub, p.held, member, p.at) }
+
+// Held is why nothing of the hub acts; zero where it may.
+func (p Picture) Held() Reason { return reasonOf(p.held) }
+
+// Count is how many of a fleet, or of a wave, are in a state.
+type Count struct {
+	State State
+	N     int
+}
+
+// states are all of them, in the order in which they are told.
+func states() []State { return []State{Done, Running, Waiting, Failed, Aborted, Skipped} }
+
+// Share counts those that are there, state by state, without the empty ones.
+func (f Fleet) Share() []Count { return shares(f.Counts()) }
+
+// Share counts as that of a fleet does.
+func (w Wave) Share() []Count { return shares(w.counts()) }
+
+func shares(counts map[State]int) []Count {
+	var all []Count
+	for _, state := range states() {
+		if counts[state] > 0 {
+			all = append(all, Count{State: state, N: counts[state]})
+		}
+	}
+	return all
+}
+
+func (w Wave) counts() map[State]int {
+	counts := map[State]int{}
+	for _, member := range w.Members {
+		counts[member.State]++
+	}
+	return counts
+}
+
+// Stage is where a wave stands.
+type Stage string
+
+// The stages.
+const (
+	Closed  Stage = "Closed"  // an earlier wave is waited for
+	Open    Stage = "Open"    // its members may start
+	Soaking Stage = "Soaking" // they are there, and are watched for a while
+	Passed  Stage = "Passed"  // the next wave may open
+)
+
+// Stage of a wave, as the planner's decision tells it.
+func (w Wave) Stage() Stage {
+	switch {
+	case !w.Passed.IsZero():
+		return Passed
+	case w.Why.Code == string(fleet.Soaking):
+		return Soaking
+	case !w.Opened.IsZero():
+		return Open
+	}
+	return Closed
+}
+
+// Next is what happens next in a fleet, in a sentence: what the planner says of
+// those who are next, and nothing that it does not say.
+func (f Fleet) Next() string {
+	counts := f.Counts()
+	starting := f.waiting(func(why Reason) bool { return why.Code == string(fleet.Starting) })
+	behind := f.waiting(func(why Reason) bool { return why.Code == string(fleet.WaveFull) })
+	switch {
+	case f.Halt.Code != "":
+		return known("nothing starts: "+f.Halt.Message, f.Halt.Fix)
+	case len(starting) > 0:
+		return listed(starting) + " " + verb(starting, "starts", "start") + " now"
+	case len(behind) > 0:
+		return "as soon as a slot is free, " + behind[0] + " starts"
+	case counts[Running] > 0 && counts[Waiting] == 0:
+		return fmt.Sprintf("%d under way; nobody waits", counts[Running])
+	}
+	for _, w := range f.Waves {
+		if w.Stage() != Passed && w.Why.Code != "" {
+			return "the wave after " + w.Name + " opens later: " + w.Why.Message
+		}
+	}
+	if first := f.waiting(func(Reason) bool { return true }); len(first) > 0 {
+		return "nothing starts now; " + first[0] + " waits: " + f.why(first[0])
+	}
+	if counts[Failed]+counts[Aborted] > 0 {
+		return "nothing, until a person lets those start again that failed or were aborted"
+	}
+	return "nothing: everybody is at the release"
+}
+
+// waiting are those who wait for such a reason.
+func (f Fleet) waiting(such func(Reason) bool) []string {
+	var names []string
+	for _, w := range f.Waves {
+		for _, m := range w.Members {
+			if m.State == Waiting && such(m.Why) {
+				names = append(names, m.Name)
+			}
+		}
+	}
+	return names
+}
+
+func (f Fleet) why(member string) string {
+	why, _ := Status{Fleets: []Fleet{f}}.find(member)
+	return why.Member.Why.Message
+}
+
+// named is how many members a sentence names.
+const named = 3
+
+// listed are names in a sentence; of many, some.
+func listed(names []string) string {
+	if len(names) > named {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:named], ", "), len(names)-named)
+	}
+	return strings.Join(names, ", ")
+}
+
+func verb(names []string, one, several string) string {
+	if len(names) == 1 {
+		return one
+	}
+	return several
+}
+
+// Sentence is what "refit status" prints behind a member's name.
+func (m Member) Sentence() string { return Style{}.line(m) }
+
+// Goal is the version that a member goes to, where it is on its way or is to be:
+// that of its pass, or that of the release.
+func (m Member) Goal(f Fleet) string {
+	switch m.State {
+	case Running:
+		return m.Hop
+	case Waiting, Failed, Aborted:
+		if m.Version != f.Kubernetes {
+			return f.Kubernetes
+		}
+	case Done, Skipped:
+	}
+	return ""
+}
+
+// Whose says in words who can change what does not hold.
+func (c Condition) Whose() string { return whose(c.Who) }
+
+// Group is what a condition is listed under: a pass, the end, or what was asked
+// before.
+func (c Condition) Group() string { return c.group() }
+
+// IsStep tells a step of the recipe from what is asked.
+func (c Condition) IsStep() bool { return c.isStep() }
+
+// When is since when a condition is so, in words; empty where nobody remembers.
+func (c Condition) When(now time.Time) string {
+	if c.Since.IsZero() {
+		return ""
+	}
+	return Style{Now: now}.when(c.Since)
+}
