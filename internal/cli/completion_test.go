@@ -33,6 +33,8 @@ func TestCompletionAnswers(t *testing.T) {
 	}{
 		{[]string{"stat"}, []string{"status\tShow fleets and members"}},
 		{[]string{"local", "st"}, []string{"start\t", "stop\t"}},
+		{[]string{"dash"}, []string{"dashboard\tShow fleets and members in a browser"}},
+		{[]string{"dashboard", "--li"}, []string{"--listen\t"}},
 		{[]string{"up", "--det"}, []string{"--detach\t"}},
 		{[]string{"completion", ""}, []string{"bash\t", "fish\t", "powershell\t", "zsh\t"}},
 	} {

@@ -36,6 +36,10 @@ func unreached(t *testing.T) App {
 			t.Error("a lab was started")
 			return nil
 		},
+		Dashboard: func(context.Context, DashboardOptions) error {
+			t.Error("a dashboard was served")
+			return nil
+		},
 		HubProcess: func(string) (int, error) { return 0, nil },
 		Issue: func(string, Person) ([]byte, error) {
 			t.Error("a certificate was issued")
@@ -93,6 +97,13 @@ func badValues(folder string) []badValue {
 		{"plan --output", []string{"plan", "-o", "table"}, `--output "table": is no format; name json or yaml, or leave it out for text`},
 		{"status --output", []string{"status", "--output="}, `--output "": is no format; name json or yaml, or leave it out for text`},
 		{"status --watch", []string{"status", "-w", "-o", "json"}, "--watch: is for people, and --output json is one document; leave one of them out"},
+		{"dashboard --listen", []string{"dashboard", "--listen="}, `--listen "": is no address and port; write it as 127.0.0.1:7777, or leave it out`},
+		{"dashboard --listen", []string{"dashboard", "--listen", "7777"}, `--listen "7777": is no address and port; write it as 127.0.0.1:7777, or leave it out`},
+		{"dashboard --listen", []string{"dashboard", "--listen", "hub.example:7777"}, `--listen "hub.example:7777": is no address and port; write it as 127.0.0.1:7777, or leave it out`},
+		{"dashboard --listen", []string{"dashboard", "--listen", "127.0.0.1:70000"}, `--listen "127.0.0.1:70000": is no address and port; write it as 127.0.0.1:7777, or leave it out`},
+		{"dashboard --listen", []string{"dashboard", "--listen", "0.0.0.0:7777"}, "--listen 0.0.0.0:7777: is not on loopback, where the dashboard is for this machine alone; write it as 127.0.0.1:7777, and reach it from elsewhere by ssh -L"},
+		{"dashboard --listen", []string{"dashboard", "--listen", "[::]:0"}, "--listen [::]:0: is not on loopback, where the dashboard is for this machine alone; write it as 127.0.0.1:0, and reach it from elsewhere by ssh -L"},
+		{"dashboard --listen", []string{"dashboard", "--listen", "10.0.0.1:7777"}, "--listen 10.0.0.1:7777: is not on loopback, where the dashboard is for this machine alone; write it as 127.0.0.1:7777, and reach it from elsewhere by ssh -L"},
 		{"why --output", []string{"why", "one", "-o", "JSON"}, `--output "JSON": is no format; name json or yaml, or leave it out for text`},
 		{"uninstall --yes", []string{"uninstall", "--data-dir", folder}, "this removes " + folder + " and every local member; say so with --yes"},
 		{"demo --from", []string{"demo", "--from", "latest"}, "--from latest: is no version; name one as v1.36.3"},
@@ -228,6 +239,7 @@ func TestEveryCommandRefusesArguments(t *testing.T) {
 		{[]string{"up", "now"}, `unknown command "now" for "refit up"`},
 		{[]string{"down", "now"}, `unknown command "now" for "refit down"`},
 		{[]string{"demo", "now"}, `unknown command "now" for "refit demo"`},
+		{[]string{"dashboard", "now"}, `unknown command "now" for "refit dashboard"`},
 		{[]string{"lab", "eks", "now"}, `unknown command "now" for "refit lab eks"`},
 		{[]string{"plan", "main"}, `unknown command "main" for "refit plan"`},
 		{[]string{"status", "one"}, `unknown command "one" for "refit status"`},

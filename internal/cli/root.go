@@ -42,6 +42,8 @@ type App struct {
 	Demo func(ctx context.Context, options DemoOptions) error
 	// Lab runs a made-up cloud until ctx ends.
 	Lab func(ctx context.Context, options LabOptions) error
+	// Dashboard serves the pages until ctx ends.
+	Dashboard func(ctx context.Context, options DashboardOptions) error
 	// HubProcess is the pid of the process that runs the hub of a data
 	// directory; 0 where none does.
 	HubProcess func(dataDir string) (int, error)
@@ -75,7 +77,7 @@ hop, control planes and nodes, and says at every moment why the rest waits.`,
 	root.AddCommand(
 		newUpCommand(app), newDownCommand(app),
 		newLocalCommand(localHooks(root, app)), newKubeCommand(), newSuperviseCommand(),
-		newPlanCommand(app), newStatusCommand(app), newWhyCommand(app),
+		newPlanCommand(app), newStatusCommand(app), newWhyCommand(app), newDashboardCommand(app),
 		newPauseCommand(), newSkipCommand(), newResumeCommand(), newRetryCommand(), newAbortCommand(), newForgetCommand(), newTakeOverCommand(),
 		newUserCommand(app),
 		newDemoCommand(app), newLabCommand(app), newVersionCommand(app), newUninstallCommand(app),

@@ -300,16 +300,57 @@ func (w Why) condition(style Style, c Condition, label string, width int) []stri
 	return append(lines, style.wrap(hang+advice, hang)...)
 }
 
-func (w Why) mark(style Style, c Condition) string {
+// Standing is where a member stands at a condition.
+type Standing string
+
+// The standings.
+const (
+	Met    Standing = "Met"
+	At     Standing = "At" // the step that a running upgrade is in
+	Unmet  Standing = "Unmet"
+	Unseen Standing = "Unseen" // not asked yet, or to come
+)
+
+// Standing at a condition.
+func (w Why) Standing(c Condition) Standing {
 	switch {
 	case c.Holds == rollout.True:
-		return style.paint("32", "✓")
+		return Met
 	case c.Holds == rollout.Unknown:
-		return "·"
+		return Unseen
 	case c.isStep() && w.Member.State == Running:
-		return style.mark(Running)
+		return At
 	}
-	return style.paint("31", "✗")
+	return Unmet
+}
+
+// Mark is its sign, also where there is no colour.
+func (s Standing) Mark() string {
+	switch s {
+	case Met:
+		return Done.Mark()
+	case At:
+		return Running.Mark()
+	case Unmet:
+		return Failed.Mark()
+	case Unseen:
+		return Waiting.Mark()
+	}
+	return " "
+}
+
+func (w Why) mark(style Style, c Condition) string {
+	standing := w.Standing(c)
+	switch standing {
+	case Met:
+		return style.paint("32", standing.Mark())
+	case At:
+		return style.mark(Running)
+	case Unmet:
+		return style.paint("31", standing.Mark())
+	case Unseen:
+	}
+	return standing.Mark()
 }
 
 // evidence is what is said of a condition, and since when it is so.

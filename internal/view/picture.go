@@ -42,13 +42,8 @@ type Count struct {
 func states() []State { return []State{Done, Running, Waiting, Failed, Aborted, Skipped} }
 
 // Share counts those that are there, state by state, without the empty ones.
-func (f Fleet) Share() []Count { return shares(f.Counts()) }
-
-// Share counts as that of a fleet does.
-func (w Wave) Share() []Count { return shares(w.counts()) }
-
-func shares(counts map[State]int) []Count {
-	var all []Count
+func (f Fleet) Share() []Count {
+	counts, all := f.Counts(), []Count{}
 	for _, state := range states() {
 		if counts[state] > 0 {
 			all = append(all, Count{State: state, N: counts[state]})
@@ -87,6 +82,11 @@ func (w Wave) Stage() Stage {
 		return Open
 	}
 	return Closed
+}
+
+// Headcount is how many of a wave are there.
+func (w Wave) Headcount() string {
+	return fmt.Sprintf("%d of %d done", w.counts()[Done], len(w.Members))
 }
 
 // Next is what happens next in a fleet, in a sentence: what the planner says of
@@ -155,9 +155,6 @@ func verb(names []string, one, several string) string {
 	return several
 }
 
-// Sentence is what "refit status" prints behind a member's name.
-func (m Member) Sentence() string { return Style{}.line(m) }
-
 // Goal is the version that a member goes to, where it is on its way or is to be:
 // that of its pass, or that of the release.
 func (m Member) Goal(f Fleet) string {
@@ -173,6 +170,14 @@ func (m Member) Goal(f Fleet) string {
 	return ""
 }
 
+// Whose says in words who can change what a reason tells of.
+func (r Reason) Whose() string {
+	return whose(fleet.Reason{Code: fleet.Code(r.Code), Fix: r.Fix}.Who())
+}
+
+// Commands are those in what a reason says is to be done.
+func (r Reason) Commands() []string { return commandsOf(r.Fix) }
+
 // Whose says in words who can change what does not hold.
 func (c Condition) Whose() string { return whose(c.Who) }
 
@@ -183,10 +188,18 @@ func (c Condition) Group() string { return c.group() }
 // IsStep tells a step of the recipe from what is asked.
 func (c Condition) IsStep() bool { return c.isStep() }
 
-// When is since when a condition is so, in words; empty where nobody remembers.
-func (c Condition) When(now time.Time) string {
-	if c.Since.IsZero() {
-		return ""
+// When is a time in words: of another day, with its date.
+func (style Style) When(t time.Time) string { return style.when(t) + " UTC" }
+
+// Brief is a fleet in a few words: how far it is, and whether it needs somebody.
+func (f Fleet) Brief() string {
+	counts, total := f.Counts(), 0
+	for _, n := range counts {
+		total += n
 	}
-	return Style{Now: now}.when(c.Since)
+	brief := fmt.Sprintf("%s %d/%d", f.Name, counts[Done], total)
+	if counts[Failed] > 0 || f.Halt.Code != "" {
+		brief = Failed.Mark() + " " + brief
+	}
+	return brief
 }

@@ -66,38 +66,52 @@ func (w Wave) headline() string {
 
 // line is what follows a member's name.
 func (style Style) line(m Member) string {
+	if note := style.note(m); note != "" {
+		return m.Versions() + "  " + note
+	}
+	return m.Versions()
+}
+
+// Versions are what a member runs, and of one that is on its way what it goes to.
+func (m Member) Versions() string {
 	versions := m.Version
 	if m.Nodes != "" && m.Nodes != m.Version {
 		versions += " (nodes " + m.Nodes + ")"
 	}
+	if m.State == Running && m.Hop != "" {
+		versions += " → " + m.Hop
+	}
+	return versions
+}
+
+// Note is why a member is not further, or that it is there, as "refit status"
+// prints it.
+func (m Member) Note() string { return Style{}.note(m) }
+
+func (style Style) note(m Member) string {
 	switch m.State {
 	case Running:
 		where := ""
 		if m.Step != "" {
-			where = "  " + style.bold(strings.TrimSpace(m.Step+" "+nodes(m)))
+			where = style.bold(strings.TrimSpace(m.Step+" "+nodes(m))) + "  "
 		}
-		if m.Hop != "" {
-			versions += " → " + m.Hop
-		}
-		return fmt.Sprintf("%s%s  %s%s", versions, where, m.Why.Message, style.since(m.Why))
+		return where + m.Why.Message + style.since(m.Why)
 	case Done:
 		if m.Took.Duration > 0 {
-			return fmt.Sprintf("%s  done in %s", versions, m.Took.Round(time.Second))
+			return fmt.Sprintf("done in %s", m.Took.Round(time.Second))
 		}
-		return versions + "  done"
+		return "done"
 	case Failed:
-		return fmt.Sprintf("%s  %s", versions, style.red("failed: "+m.Why.Message))
-	case Aborted:
-		return fmt.Sprintf("%s  %s", versions, m.Why.Message)
+		return style.red("failed: " + m.Why.Message)
 	case Waiting:
-		if m.Why.Code == string(fleet.Starting) {
-			return fmt.Sprintf("%s  %s", versions, m.Why.Message)
+		if m.Why.Code != string(fleet.Starting) {
+			return "waiting: " + m.Why.Message
 		}
-		return fmt.Sprintf("%s  waiting: %s", versions, m.Why.Message)
-	case Skipped:
-		return fmt.Sprintf("%s  %s", versions, m.Why.Message)
+		return m.Why.Message
+	case Aborted, Skipped:
+		return m.Why.Message
 	}
-	return versions
+	return ""
 }
 
 func nodes(m Member) string {
