@@ -96,8 +96,10 @@ func (f Fleet) Next() string {
 	starting := f.waiting(func(why Reason) bool { return why.Code == string(fleet.Starting) })
 	behind := f.waiting(func(why Reason) bool { return why.Code == string(fleet.WaveFull) })
 	switch {
+	case f.Halt.Code != "" && counts[Running] > 0:
+		return fmt.Sprintf("nobody starts as long as it is halted; %d under way", counts[Running])
 	case f.Halt.Code != "":
-		return known("nothing starts: "+f.Halt.Message, f.Halt.Fix)
+		return "nobody starts as long as it is halted"
 	case len(starting) > 0:
 		return listed(starting) + " " + verb(starting, "starts", "start") + " now"
 	case len(behind) > 0:

@@ -73,7 +73,7 @@ func draining() v1.ClusterUpgradeStatus {
 func rolling(others int) observe.Hub {
 	wave := func(name string, atOnce int32) v1.Wave {
 		return v1.Wave{
-			Name: name, MaxConcurrent: intstr.FromInt32(atOnce), Soak: metav1.Duration{Duration: time.Hour},
+			Name: name, MaxConcurrent: intstr.FromInt32(atOnce), MinSuccess: intstr.FromString("100%"), Soak: metav1.Duration{Duration: time.Hour},
 			Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"wave": name}},
 		}
 	}

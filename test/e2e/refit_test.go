@@ -203,7 +203,7 @@ func (u *user) end(cmd *exec.Cmd) error {
 }
 
 // hub is a client of the hub, for the test's own eyes.
-func (u *user) hub() client.Client {
+func (u *user) hub() client.WithWatch {
 	u.t.Helper()
 	log.SetLogger(logr.Discard())
 	scheme := runtime.NewScheme()
@@ -217,7 +217,7 @@ func (u *user) hub() client.Client {
 		u.t.Fatal(err)
 	}
 	config.QPS, config.Burst = 100, 200
-	c, err := client.New(config, client.Options{Scheme: scheme})
+	c, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
 	if err != nil {
 		u.t.Fatal(err)
 	}
