@@ -1,5 +1,5 @@
 // Package view is what people are shown: one picture of a namespace of the hub,
-// from which commands (and later pages) print.
+// from which commands and pages print.
 //
 // What waits, and why, is not read from a status: the planner itself is asked,
 // on the same objects that the loop plans on, so that a picture can never

@@ -93,7 +93,7 @@ func rolling(others int) observe.Hub {
 	}}}
 	main.Status.Release = &v1.ReleaseRef{Name: "2026.11", Hash: bundle.Hash()}
 	main.Status.Revision = 1
-	main.Status.Waves = []v1.WaveStatus{{Name: "canary", OpenedAt: new(ago(3 * time.Hour)), PassedAt: new(ago(70 * time.Minute))}, {Name: "most", OpenedAt: new(ago(70 * time.Minute))}}
+	main.Status.Waves = []v1.WaveStatus{{Name: "canary", OpenedAt: new(ago(3 * time.Hour)), PassedAt: new(ago(70 * time.Minute))}}
 	hub := observe.Hub{
 		Releases: []v1.Release{{ObjectMeta: metav1.ObjectMeta{Name: "2026.11"}, Spec: v1.ReleaseSpec{Bundle: bundle}}}, Fleets: []v1.Fleet{main},
 		Members: []v1.MemberCluster{

@@ -3,14 +3,13 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"context"
 
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
@@ -65,7 +64,7 @@ func (p *tab) hear(event any) {
 	case *network.EventResponseReceived:
 		p.answers = append(p.answers, answer{event.Response.URL, event.Response.Status})
 	case *log.EventEntryAdded:
-		if event.Entry.Level == log.LevelError || event.Entry.Level == log.LevelWarning {
+		if event.Entry.Level == log.EntryLevelError || event.Entry.Level == log.EntryLevelWarning {
 			p.errors = append(p.errors, event.Entry.Text+" "+event.Entry.URL)
 		}
 	case *runtime.EventConsoleAPICalled:
