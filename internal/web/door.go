@@ -106,7 +106,7 @@ func (d *door) enter(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	// No redirect: where the link was on another site's page, a browser would send no
 	// strict cookie along. A page of ours goes on by itself, without the token.
-	_, _ = io.WriteString(w, "<!doctype html><html lang=en><meta charset=utf-8><meta http-equiv=refresh content=\"0;url=/\"><title>Refit</title><p><a href=\"/\">to the dashboard</a>\n")
+	_, _ = io.WriteString(w, "<!doctype html><html lang=en><meta charset=utf-8><meta http-equiv=refresh content=\"0;url=/\"><link rel=icon href=/assets/icon.svg><title>Refit</title><p><a href=\"/\">to the dashboard</a>\n")
 }
 
 // known tells whether a browser has used the link.

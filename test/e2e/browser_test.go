@@ -30,6 +30,7 @@ type tab struct {
 
 	mu       sync.Mutex
 	requests []string
+	asked    map[network.RequestID]string
 	answers  []answer
 	errors   []string
 }
@@ -45,7 +46,7 @@ func (b *browser) open(to string) *tab {
 	t.Helper()
 	ctx, leave := chromedp.NewContext(b.ctx)
 	t.Cleanup(leave)
-	p := &tab{t: t, ctx: ctx, url: to}
+	p := &tab{t: t, ctx: ctx, url: to, asked: map[network.RequestID]string{}}
 	if err := chromedp.Listen(ctx, p.hear); err != nil {
 		t.Fatal(err)
 	}
@@ -59,10 +60,11 @@ func (p *tab) hear(event any) {
 	switch event := event.(type) {
 	case *network.EventRequestWillBeSent:
 		p.requests = append(p.requests, event.Request.URL)
+		p.asked[event.RequestID] = event.Request.URL
 	case *network.EventWebSocketCreated:
 		p.requests = append(p.requests, event.URL)
-	case *network.EventResponseReceived:
-		p.answers = append(p.answers, answer{event.Response.URL, event.Response.Status})
+	case *network.EventResponseReceivedExtraInfo: // also of what the page itself may not see
+		p.answers = append(p.answers, answer{p.asked[event.RequestID], event.StatusCode})
 	case *log.EventEntryAdded:
 		if event.Entry.Level == log.EntryLevelError || event.Entry.Level == log.EntryLevelWarning {
 			p.errors = append(p.errors, event.Entry.Text+" "+event.Entry.URL)

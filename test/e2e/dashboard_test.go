@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -274,7 +275,12 @@ func (b *browser) foreignPage(link string) {
 			t.Errorf("a page of another port, %s: %s, %v", mode, read, err)
 		}
 	}
-	if statuses := p.statuses(origin(link)); len(statuses) == 0 || slices.ContainsFunc(statuses, func(status int64) bool { return status != http.StatusForbidden }) {
+	var statuses []int64
+	eventually(t, time.Minute, "the browser tells how its requests were answered", func() (bool, string) {
+		statuses = p.statuses(origin(link))
+		return len(statuses) >= 2, fmt.Sprint(statuses)
+	})
+	if slices.ContainsFunc(statuses, func(status int64) bool { return status != http.StatusForbidden }) {
 		t.Errorf("a page of another port was answered %v, want 403 each time", statuses)
 	}
 }
