@@ -107,9 +107,9 @@ func (f Fleet) Next() string {
 	case counts[Running] > 0 && counts[Waiting] == 0:
 		return fmt.Sprintf("%d under way; nobody waits", counts[Running])
 	}
-	for _, w := range f.Waves {
+	for i, w := range f.Waves[:max(0, len(f.Waves)-1)] {
 		if w.Stage() != Passed && w.Why.Code != "" {
-			return "the wave after " + w.Name + " opens later: " + w.Why.Message
+			return fmt.Sprintf("wave %s comes after %s: %s", f.Waves[i+1].Name, w.Name, w.Why.Message)
 		}
 	}
 	if first := f.waiting(func(Reason) bool { return true }); len(first) > 0 {

@@ -57,7 +57,7 @@ func TestNext(t *testing.T) {
 		{view.Fleet{Waves: []view.Wave{wave("a", false, core.WaveRolling, in("one", view.Running, ""))}}, "1 under way; nobody waits"},
 		{
 			view.Fleet{Waves: []view.Wave{wave("a", true, ""), wave("b", false, core.Soaking, in("one", view.Done, "")), wave("c", false, "", in("two", view.Waiting, core.WaveClosed))}},
-			"the wave after b opens later: until noon",
+			"wave c comes after b: until noon",
 		},
 		{view.Fleet{Waves: []view.Wave{wave("a", false, "", in("one", view.Waiting, core.NotReady))}}, "nothing starts now; one waits: so it is"},
 		{view.Fleet{Waves: []view.Wave{wave("a", false, "", in("one", view.Failed, core.OperationFailed))}}, "nothing, until a person lets those start again that failed or were aborted"},

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -167,7 +166,7 @@ func TestStreamEndsWithItsClient(t *testing.T) {
 	one.leave()
 	other.leave()
 	for d.feed.watched() { // its own writes tell a stream that nobody is there
-		runtime.Gosched()
+		<-time.After(every)
 	}
 	drained := false
 	for !drained { // a look that had begun

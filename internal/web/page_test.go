@@ -61,6 +61,7 @@ func TestPages(t *testing.T) {
 		"fleets-empty.html":    {observe.Hub{}, fleet.Reason{}, "/"},
 		"cluster-running.html": {rolling(0), fleet.Reason{}, "/members/eu-2"},
 		"cluster-failed.html":  {halted, fleet.Reason{}, "/members/eu-3"},
+		"cluster-done.html":    {rolling(0), fleet.Reason{}, "/members/dev-1"},
 		"cluster-waiting.html": {rolling(0), fleet.Reason{}, "/members/us-1"},
 		"cluster-missing.html": {rolling(0), fleet.Reason{}, "/members/nobody"},
 	} {
