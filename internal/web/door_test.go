@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -33,9 +34,7 @@ func quiet() (view.Picture, error) { return seen(rolling(0)), nil }
 func ask(d *Dashboard, method, target string, header http.Header) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, target, nil)
 	r.Host = d.door.hosts[0]
-	for name, values := range header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, header)
 	if host := header.Get("Host"); host != "" {
 		r.Host = host
 	}
@@ -161,9 +160,7 @@ func TestDoor(t *testing.T) {
 		{"options", "OPTIONS", nil, http.StatusMethodNotAllowed},
 	} {
 		header := inside.Clone()
-		for name, values := range test.header {
-			header[name] = values
-		}
+		maps.Copy(header, test.header)
 		w := ask(d, test.method, "/", header)
 		if w.Code != test.want {
 			t.Errorf("%s: %d, want %d", test.what, w.Code, test.want)

@@ -25,7 +25,7 @@ import (
 // A tab is a page, and all that it did.
 type tab struct {
 	t   *testing.T
-	ctx context.Context
+	ctx context.Context //nolint:containedctx // what chromedp knows a tab by
 	url string
 
 	mu       sync.Mutex

@@ -163,7 +163,7 @@ func follow(t *testing.T, fleets, cluster *tab) samples {
 // loopback.
 type browser struct {
 	t   *testing.T
-	ctx context.Context
+	ctx context.Context //nolint:containedctx // what chromedp knows a browser by
 }
 
 // chromiumPath is where Debian's chromium is.
