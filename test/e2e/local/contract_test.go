@@ -1,4 +1,4 @@
-//go:build e2e
+//go:build e2e && long
 
 package local_test
 
@@ -13,7 +13,8 @@ import (
 )
 
 // TestContract runs on real control planes what internal/provider/local runs on
-// made-up parts: what a real API server takes its time for shows here.
+// made-up parts: what a real API server takes its time for shows here. It is for "make
+// long": see decision 0025.
 func TestContract(t *testing.T) {
 	contract.Run(t, contract.Subject{
 		Name: "local",
