@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"refit.dev/refit/internal/observe"
@@ -155,7 +156,6 @@ func TestStreamOfHostileWords(t *testing.T) {
 	}
 }
 
-// The hub is looked at once for all, and not at all when nobody is there.
 func TestStreamEndsWithItsClient(t *testing.T) {
 	w := &world{hub: rolling(0)}
 	d := serve(t, w)
@@ -168,14 +168,39 @@ func TestStreamEndsWithItsClient(t *testing.T) {
 	for d.feed.watched() { // its own writes tell a stream that nobody is there
 		<-time.After(every)
 	}
-	drained := false
-	for !drained { // a look that had begun
-		select {
-		case <-w.looks:
-		case <-time.After(20 * every):
-			drained = true
+}
+
+// The hub is looked at once a second for all, and not at all when nobody is there.
+func TestFeedLooksWhileSomebodyWatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		looks := 0
+		f := &feed{every: Refresh, joined: make(chan struct{}, 1), look: func(context.Context) (view.Picture, error) {
+			looks++
+			return quiet()
+		}}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go f.run(ctx)
+		within := func(d time.Duration) int {
+			before := looks
+			time.Sleep(d) //nolint:forbidigo // in a bubble, where time is made up
+			synctest.Wait()
+			return looks - before
 		}
-	}
+		if n := within(time.Minute); n != 0 {
+			t.Errorf("%d looks while nobody watches", n)
+		}
+		one, _ := f.join()
+		other, _ := f.join()
+		if n := within(time.Minute); n < 60 || n > 62 {
+			t.Errorf("%d looks in a minute that two watch", n)
+		}
+		one()
+		other()
+		if n := within(time.Minute); n != 0 {
+			t.Errorf("%d looks after all have left", n)
+		}
+	})
 }
 
 func TestStreamsAreBounded(t *testing.T) {
