@@ -77,6 +77,9 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"user", "remove", "ann"}, 1},
 		{[]string{"demo"}, 0},
 		{[]string{"demo", "--nodes", "0"}, 1},
+		{onHub("dashboard"), 0},
+		{onHub("dashboard", "--listen", "0.0.0.0:0"), 1},
+		{[]string{"dashboard"}, 1}, // there is no hub
 		{[]string{"lab"}, 0},
 		{[]string{"lab", "eks"}, 0},
 		{[]string{"lab", "eks", "--clusters", "0"}, 1},
@@ -105,6 +108,7 @@ func TestExitCodes(t *testing.T) {
 		app := unreached(t)
 		app.Up = func(context.Context, UpOptions) error { return nil }
 		app.Demo = func(context.Context, DemoOptions) error { return nil }
+		app.Dashboard = func(context.Context, DashboardOptions) error { return nil }
 		app.Lab = func(context.Context, LabOptions) error { return nil }
 		app.Now = func() time.Time { return ten }
 		app.Issue = func(string, Person) ([]byte, error) { return []byte("a kubeconfig"), nil }

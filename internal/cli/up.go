@@ -88,6 +88,9 @@ bearer's token on its second line where it wants one.`,
 			if err := checkHosts(gateHosts); err != nil {
 				return err
 			}
+			if err := checkTelling(cmd, metrics, webhook); err != nil {
+				return err
+			}
 			least, err := level.read()
 			if err != nil {
 				return err
@@ -192,7 +195,12 @@ func upDetached(ctx context.Context, options UpOptions) error {
 	args := []string{
 		"up", "--data-dir", options.DataDir, "--namespace", options.Namespace, "--port", fmt.Sprint(options.Port),
 		"--log-level", levelName(options.LogLevel), fmt.Sprintf("--fake-provider=%t", options.FakeProvider),
-		"--metrics", options.Metrics, "--webhook", options.Webhook,
+	}
+	if options.Metrics != "" {
+		args = append(args, "--metrics", options.Metrics)
+	}
+	if options.Webhook != "" {
+		args = append(args, "--webhook", options.Webhook)
 	}
 	if options.Kubeconfig != "" {
 		args = append(args, "--kubeconfig", options.Kubeconfig)
