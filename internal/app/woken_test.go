@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,6 +26,7 @@ import (
 	v1 "refit.dev/refit/api/v1alpha1"
 	"refit.dev/refit/deploy/chart"
 	"refit.dev/refit/internal/control"
+	"refit.dev/refit/internal/fleet"
 	"refit.dev/refit/internal/hub"
 	"refit.dev/refit/internal/observe"
 )
@@ -31,7 +34,7 @@ import (
 // namespace of the hub in these tests.
 const namespace = "refit"
 
-// A freeze that goes and an approval that comes wake the fleets loop: nothing
+// A freeze that goes, an approval that comes and a gate's answer wake the fleets loop: nothing
 // else does here, for the other two loops see nothing and time is too short. It
 // stands here because it links the API server, which is tested without the race
 // detector, and the loops are to be tested with it.
@@ -40,7 +43,8 @@ func TestFleetsAreWoken(t *testing.T) {
 	if skew, err := observe.ClockSkew(t.Context(), config, clock.RealClock{}); err != nil || skew.Abs() > 5*time.Second {
 		t.Errorf("the clock of a hub in this very process is %s off, %v", skew, err)
 	}
-	c := runFleets(t, config)
+	gates := &murmurs{asked: make(chan struct{}, 1), heard: map[fleet.Question]fleet.Heard{}}
+	c := runFleets(t, config, gates)
 	create := func(object client.Object) {
 		t.Helper()
 		if err := c.Create(t.Context(), object); err != nil {
@@ -118,6 +122,64 @@ func TestFleetsAreWoken(t *testing.T) {
 		Spec:       v1.ApprovalSpec{Fleet: "main", Revision: 1, Subject: v1.SubjectRetry, Name: "eu-1", Reason: "disk replaced"},
 	})
 	await("the member starts again when a person says so", exists("eu-1.2"))
+
+	create(&v1.Fleet{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "gated"}, Spec: v1.FleetSpec{
+		Selector: v1.Selector{MatchLabels: map[string]string{"nobody": "has-this"}}, Release: "2026.11",
+		Waves: []v1.Wave{{Name: "ask", AllowEmpty: true, Gates: []v1.Gate{{
+			Name: "errors", Interval: metav1.Duration{Duration: time.Hour}, Prometheus: v1.PrometheusQuery{URL: "http://p", Query: "up", Min: "1"},
+		}}}},
+	}})
+	select {
+	case <-gates.asked:
+	case <-time.After(time.Minute):
+		t.Fatal("the gate is not asked within a minute")
+	}
+	gates.answer("it is raining")
+	await("what the gate says is recorded", func() (bool, string) {
+		f := &v1.Fleet{}
+		if err := c.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "gated"}, f); err != nil {
+			t.Fatal(err)
+		}
+		return len(f.Status.Waves) == 1 && len(f.Status.Waves[0].Gates) == 1 && f.Status.Waves[0].Gates[0].Said == "it is raining", fmt.Sprint(f.Status.Waves)
+	})
+}
+
+// murmurs are gates that say what the test says.
+type murmurs struct {
+	asked chan struct{}
+
+	mu    sync.Mutex
+	open  []fleet.Question
+	heard map[fleet.Question]fleet.Heard
+	call  func()
+}
+
+func (m *murmurs) Ask(questions []fleet.Question) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.open = questions
+	if len(questions) > 0 {
+		select {
+		case m.asked <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (m *murmurs) Heard() map[fleet.Question]fleet.Heard {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.heard)
+}
+
+func (m *murmurs) OnAnswer(call func()) { m.call = call }
+
+// answer answers no to what is asked.
+func (m *murmurs) answer(said string) {
+	m.mu.Lock()
+	m.heard = map[fleet.Question]fleet.Heard{m.open[0]: {Answer: fleet.No, AskedAt: time.Now(), Said: said}}
+	m.mu.Unlock()
+	m.call()
 }
 
 // startHub is a real API server with the kinds installed.
@@ -145,7 +207,7 @@ func startHub(t *testing.T) *rest.Config {
 
 // runFleets runs the loops, of which only that of the fleets sees anything. It
 // returns a person's client.
-func runFleets(t *testing.T, config *rest.Config) client.Client {
+func runFleets(t *testing.T, config *rest.Config, gates control.Gates) client.Client {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{v1.AddToScheme, corev1.AddToScheme} {
@@ -171,7 +233,7 @@ func runFleets(t *testing.T, config *rest.Config) client.Client {
 	loops := control.Loops{
 		Workers: 1,
 		Fleets: &control.Fleets{
-			Client: manager.GetClient(), Reader: manager.GetAPIReader(), Clock: clock.RealClock{}, Namespace: namespace, Hub: "uid-of-hub", Log: log,
+			Client: manager.GetClient(), Reader: manager.GetAPIReader(), Clock: clock.RealClock{}, Namespace: namespace, Hub: "uid-of-hub", Log: log, Gates: gates,
 			Skew: func(ctx context.Context) (time.Duration, error) {
 				return observe.ClockSkew(ctx, config, clock.RealClock{})
 			},

@@ -52,7 +52,7 @@ func within[T any](t *testing.T, what <-chan T) T {
 // pass lets time pass once everybody waits for that.
 func (a *asker) pass(waiting int, d time.Duration) {
 	for a.clock.Waiters() < waiting {
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 	}
 	a.clock.Step(d)
 }
