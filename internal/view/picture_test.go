@@ -103,8 +103,10 @@ func TestPartsAndPast(t *testing.T) {
 	hub.Upgrades[2].Spec.Release.Name = "2026.11"
 	why, _ := view.WhyOf(hub, core.Reason{}, "eu-2", now)
 	parts := []view.Part{
-		{Kind: "ControlPlane", Version: "v1.37.2", Wanted: "v1.37.2"}, {Kind: "Pool", Name: "a", Version: "v1.36.4", Wanted: "v1.37.2", Nodes: 20},
-		{Kind: "AddOn", Name: "ingress", Wanted: "4.15.0"}, {Kind: "AddOn", Name: "old"},
+		{Kind: "ControlPlane", Version: "v1.37.2", Wanted: "v1.37.2"},
+		{Kind: "Pool", Name: "a", Version: "v1.36.4", Wanted: "v1.37.2", Nodes: 20},
+		{Kind: "AddOn", Name: "ingress", Wanted: "4.15.0"},
+		{Kind: "AddOn", Name: "old"},
 	}
 	if diff := cmp.Diff(parts, why.Parts); diff != "" {
 		t.Errorf("parts (-want +got):\n%s", diff)

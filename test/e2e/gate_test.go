@@ -117,7 +117,7 @@ func TestGate(t *testing.T) {
 	if is, said := isHalted(u)(); !is {
 		t.Errorf("after a restart, with good answers again, the fleet is %s; want halted", said)
 	}
-	if started, any := seen.at("two.2"); any {
+	if started, early := seen.at("two.2"); early {
 		t.Fatalf("the second wave started %s after Prometheus was killed, without a word of anybody", started.Sub(killed))
 	}
 
