@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -173,19 +174,19 @@ func TestStreamEndsWithItsClient(t *testing.T) {
 // The hub is looked at once a second for all, and not at all when nobody is there.
 func TestFeedLooksWhileSomebodyWatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		looks := 0
+		var looks atomic.Int64
 		f := &feed{every: Refresh, joined: make(chan struct{}, 1), look: func(context.Context) (view.Picture, error) {
-			looks++
+			looks.Add(1)
 			return quiet()
 		}}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go f.run(ctx)
-		within := func(d time.Duration) int {
-			before := looks
+		within := func(d time.Duration) int64 {
+			before := looks.Load()
 			time.Sleep(d) //nolint:forbidigo // in a bubble, where time is made up
 			synctest.Wait()
-			return looks - before
+			return looks.Load() - before
 		}
 		if n := within(time.Minute); n != 0 {
 			t.Errorf("%d looks while nobody watches", n)
