@@ -56,7 +56,7 @@ func (p *planner) gates(f Fleet, w Wave, state WaveState, roster Roster) []GateS
 func (p *planner) gate(f Fleet, g Gate, soaks time.Time) GateState {
 	heard, memory := p.heard[g.Question], &g.Memory
 	if !memory.FailedAt.IsZero() && p.verbs.resumed(f, Upgrade{EndedAt: memory.FailedAt}) {
-		memory.NoYesSince, memory.FailedAt = p.now, time.Time{}
+		memory.NoYesSince, memory.FailedAt = whole(p.now), time.Time{}
 	}
 	if p.heard == nil {
 		return GateState{Gate: g}
@@ -78,13 +78,22 @@ func (p *planner) gate(f Fleet, g Gate, soaks time.Time) GateState {
 		}
 	}
 	if memory.NoYesSince.IsZero() {
-		memory.NoYesSince = p.now
+		memory.NoYesSince = whole(p.now)
 		if !heard.YesAt.IsZero() {
-			memory.NoYesSince = latest(heard.YesAt, soaks)
+			memory.NoYesSince = whole(latest(heard.YesAt, soaks))
 		}
 	}
 	p.expire(g.Gate, memory, heard)
 	return GateState{Gate: g, Heard: heard}
+}
+
+// whole is the next whole second: a status has no others, and one that is cut off would
+// take from a gate's time.
+func whole(t time.Time) time.Time {
+	if cut := t.Truncate(time.Second); cut.Before(t) {
+		return cut.Add(time.Second)
+	}
+	return t
 }
 
 // expire lets a gate fail that has been without a yes for too long. It needs an

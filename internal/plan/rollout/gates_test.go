@@ -264,6 +264,25 @@ func TestGateHaltsAfterARestart(t *testing.T) {
 	s.decide("eu-2=GateFailed")
 }
 
+// TestGateHasItsWholeTime: it is remembered to the second, and that takes nothing from it.
+func TestGateHasItsWholeTime(t *testing.T) {
+	s := soaking(t)
+	s.later(900 * time.Millisecond)
+	s.hear(fleet.Yes, "0")
+	yes := s.Now
+	s.decide("eu-2=WaveClosed")
+	s.later(time.Minute)
+	s.hear(fleet.No, "0.5")
+	s.decide("eu-2=WaveClosed")
+	s.later(2 * time.Minute)
+	s.hear(fleet.No, "0.5")
+	if d := s.decide("eu-2=WaveClosed"); d.Recheck.Before(yes.Add(3*time.Minute)) || d.Recheck.After(yes.Add(3*time.Minute+time.Second)) {
+		t.Errorf("fails at %s, the last yes was at %s", d.Recheck, yes)
+	}
+	s.later(time.Second)
+	s.decide("eu-2=GateFailed")
+}
+
 // TestGateOfAWaveThatRollsAgain is asked on, where it has no yes: what falls sick does
 // not hide it. Where it has one, it is not asked until the wave soaks again.
 func TestGateOfAWaveThatRollsAgain(t *testing.T) {
