@@ -210,20 +210,24 @@ func ahead(in Input, list []pass) []pass {
 }
 
 // undoFirst lets no upgrade end as long as a node carries its cordon, or may
-// carry it unseen: where nodes were in hand, it looks once more.
+// carry it unseen: where nodes were in hand, it looks until it sees none. That they
+// are to be given back is not that they are: whoever was to do it may die, and the
+// API server fall silent before the next look.
 func undoFirst(in Input, step Step) Step {
-	step.Actions = append(step.Actions, giveBack(in)...)
+	back := giveBack(in)
+	step.Actions = append(step.Actions, back...)
 	open := step.Memory.open(Nodes)
 	if len(step.Actions) > 0 || len(open) > 0 {
 		step.Name, step.Outcome, step.Recheck = Nodes, Going, in.Now.Add(pollRunning)
 	}
 	for _, record := range open {
 		step.Hop = record.Hop
-		if !in.Cluster.ControlPlane.Ready {
+		switch {
+		case !in.Cluster.ControlPlane.Ready:
 			step.Why = unreachable(in.Cluster.ControlPlane)
-			continue
+		case len(back) == 0:
+			step.Memory = step.Memory.leave(pass{to: record.Hop}, Nodes, in.Now)
 		}
-		step.Memory = step.Memory.leave(pass{to: record.Hop}, Nodes, in.Now)
 	}
 	return step
 }
