@@ -16,6 +16,8 @@ type Cluster struct {
 	Pools        []Pool
 	Budgets      []Budget
 	AddOns       []AddOn
+	// Source is where its version is declared as code.
+	Source Source
 	// Operations that run, and the last ended one of each part.
 	Operations []Operation
 	// Offers are the versions that the provider can install.

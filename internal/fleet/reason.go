@@ -65,6 +65,10 @@ const (
 	AddOnPending      Code = "AddOnPending"      // somebody else is changing an add-on, or left it half changed
 	AddOnUnhealthy    Code = "AddOnUnhealthy"    // an add-on is at its version, and not healthy
 	AddOnFailed       Code = "AddOnFailed"       // an add-on did not come to its version
+	SourceWriting     Code = "SourceWriting"     // the file that declares the version is being changed
+	SourceUnreachable Code = "SourceUnreachable" // the repository that declares the version was not read
+	SourceRefused     Code = "SourceRefused"     // what declares the version cannot, or must not, be read or written
+	SourceChanged     Code = "SourceChanged"     // somebody changed the declared version meanwhile
 	ClaimedElsewhere  Code = "ClaimedElsewhere"  // another hub has claimed the member
 	InvariantViolated Code = "InvariantViolated" // Refit planned what must never happen
 	ProviderFault     Code = "ProviderFault"     // the provider refused for good
@@ -74,6 +78,12 @@ const (
 	UpgradeFailed     Code = "Failed"            // ended without reaching it
 	UpgradeAborted    Code = "Aborted"           // ended at a safe point, because a person said so
 	UpgradeSuperseded Code = "Superseded"        // ended at a safe point, for another release
+)
+
+// What is found of a member's source.
+const (
+	SourceAgrees Code = "SourceAgrees" // it says what the cluster runs
+	SourceDrift  Code = "SourceDrift"  // it says another version than the cluster runs
 )
 
 // Healthy is why a member is Ready: nothing is in the way.

@@ -19,17 +19,18 @@ const (
 func (r Reason) Who() Who {
 	switch r.Code {
 	case AtRelease, InFlight, WaveFull, Soaking, Starting, Settling, OperationRunning, Baking, NodesJoining, NodesDraining, NodeReplacing,
-		FleetMovedOn, MemberGone, Done, UpgradeSuperseded, Healthy, Pinning, AddOnChanging:
+		FleetMovedOn, MemberGone, Done, UpgradeSuperseded, Healthy, Pinning, AddOnChanging, SourceWriting,
+		SourceAgrees:
 		return Refit
 	case WaveClosed, WaveRolling, GateWaiting:
 		return r.unlessItPasses(FleetOwner)
-	case Unobserved, AddOnUnhealthy:
+	case Unobserved, AddOnUnhealthy, SourceUnreachable:
 		return r.unlessItPasses(ClusterOwner)
 	case Halted, GateFailed, Overlap, EndedFailed, EndedAborted, Stranded, Stuck, Behind, NoWave, InventoryShrank, Withdrawn, NoRelease, EmptyWave,
 		NoFleet, NotOffered, UpgradeFailed, UpgradeAborted, AddOnFailed:
 		return FleetOwner
 	case NotReady, Contested, Duplicate, Unhealthy, Unreachable, PreflightBlocked, ForeignOperation, OperationFailed, NodeCordoned,
-		PoolRolledByOther, ProviderFault, AddOnPending:
+		PoolRolledByOther, ProviderFault, AddOnPending, SourceRefused, SourceChanged, SourceDrift:
 		return ClusterOwner
 	case BudgetExhausted, SeveralBudgets, PodWithoutOwner, PodTerminating:
 		return WorkloadOwner

@@ -80,6 +80,14 @@ type UnlockAddOn struct {
 	Revision int
 }
 
+// WriteSource has the place where a member's version is declared say another one.
+type WriteSource struct {
+	Source   fleet.SourceRef
+	From, To fleet.Declared
+	// Message is for those who read the history.
+	Message string
+}
+
 // AddNode asks the provider for one more node, from the pool's template.
 type AddNode struct {
 	Pool string
@@ -140,6 +148,7 @@ func (UpgradePool) action()         {}
 func (UpgradeAddOn) action()        {}
 func (TakeBackAddOn) action()       {}
 func (UnlockAddOn) action()         {}
+func (WriteSource) action()         {}
 func (AddNode) action()             {}
 func (Cordon) action()              {}
 func (Evict) action()               {}
@@ -172,6 +181,10 @@ func (a TakeBackAddOn) String() string {
 }
 
 func (a UnlockAddOn) String() string { return "recover add-on " + a.AddOn }
+
+func (a WriteSource) String() string {
+	return fmt.Sprintf("write %q instead of %q as %s in %s", a.To, a.From, a.Source.Attribute, a.Source.File)
+}
 
 func (a AddNode) String() string {
 	if a.Replaces == "" {

@@ -26,6 +26,8 @@ func elsewhere() map[fleet.Code]string {
 		fleet.Healthy:           "the Members loop, where there is no other",
 		fleet.MemberGone:        "the Upgrades loop, where there is nothing to plan for",
 		fleet.InvariantViolated: "the Upgrades loop, of a plan that must never be",
+		fleet.SourceDrift:       "the Members loop, of what it read",
+		fleet.SourceAgrees:      "the Members loop, of what it read",
 		fleet.UpgradeFailed:     "the condition Ended",
 		fleet.UpgradeSuperseded: "the condition Ended",
 	}
@@ -145,7 +147,7 @@ func wanted(t *testing.T) []string {
 	for _, outcome := range []upgrade.Outcome{upgrade.Done, upgrade.Failed, upgrade.Superseded, upgrade.Aborted} {
 		all = append(all, "outcome "+string(outcome))
 	}
-	for _, action := range []string{"UpgradeControlPlane", "SetPoolTemplate", "UpgradePool", "AddNode", "Cordon", "Evict", "RemoveNode", "Restore", "Claim", "Release", "UpgradeAddOn", "TakeBackAddOn", "UnlockAddOn"} {
+	for _, action := range []string{"UpgradeControlPlane", "SetPoolTemplate", "UpgradePool", "AddNode", "Cordon", "Evict", "RemoveNode", "Restore", "Claim", "Release", "UpgradeAddOn", "TakeBackAddOn", "UnlockAddOn", "WriteSource"} {
 		all = append(all, "action "+action)
 	}
 	for _, class := range []string{"Retry", "Wait", "Stop"} {

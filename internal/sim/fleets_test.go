@@ -399,6 +399,9 @@ func (r *fleetRun) arrived() {
 		if behind := r.clusters[i].AddOnBehind(r.journeys[i].AddOns, r.in.Fleets[0].Release.Target.MinorName()); behind != "" && !r.faulty {
 			r.fail("%s ends with %s", m.Name, behind)
 		}
+		if behind := r.clusters[i].SourceBehind(r.in.Fleets[0].Release.Target); behind != "" && !r.faulty {
+			r.fail("%s ends with %s", m.Name, behind)
+		}
 		if r.clusters[i].Holder() != (fleet.Holder{}) {
 			r.fail("%s ends claimed by %v", m.Name, r.clusters[i].Holder())
 		}

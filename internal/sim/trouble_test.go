@@ -58,6 +58,11 @@ func troubles() []trouble {
 		{"an add-on is accepted in part", func(r *fleetRun) { r.any().RefuseNext() }},
 		{"add-ons fall sick", func(r *fleetRun) { r.any().SickenAddOns(true) }},
 		{"somebody else changes an add-on", func(r *fleetRun) { r.any().BeginAddOn() }},
+		{"somebody writes another version", func(r *fleetRun) { r.any().RewriteNext() }},
+		{"somebody writes another version, again", func(r *fleetRun) { r.any().RewriteNext() }},
+		{"a repository is out of reach", func(r *fleetRun) { r.any().HideSource(fleet.SourceUnreachable) }},
+		{"a version is computed", func(r *fleetRun) { r.any().HideSource(fleet.SourceRefused) }},
+		{"the answer to a push is lost", func(r *fleetRun) { r.any().LoseNext() }},
 		{"a budget that allows nothing", func(r *fleetRun) { r.any().Squeeze() }},
 	}
 }
@@ -201,6 +206,8 @@ func (r *fleetRun) mend() {
 		c.Relax()
 		c.SickenAddOns(false)
 		c.EndAddOns()
+		c.HideSource("")
+		c.Reconcile()
 		r.uncordon(i)
 	}
 	r.approve()

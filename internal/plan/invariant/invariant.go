@@ -95,6 +95,8 @@ func (j *judge) action(action plan.Action) {
 		j.takeBackAddOn(a)
 	case plan.UnlockAddOn:
 		j.unlockAddOn(a)
+	case plan.WriteSource:
+		j.writeSource(a)
 	case plan.AddNode:
 		j.addition(a)
 	case plan.Cordon:
@@ -126,6 +128,10 @@ func (j *judge) held(action plan.Action) {
 		}
 	case plan.SetPoolTemplate, plan.UpgradePool, plan.UpgradeAddOn:
 		if leave {
+			j.breaks("%s is begun against the will of a person", a)
+		}
+	case plan.WriteSource:
+		if !j.Superseded.IsZero() || !j.Aborted.IsZero() || !j.Frozen.IsZero() {
 			j.breaks("%s is begun against the will of a person", a)
 		}
 	case plan.Cordon:

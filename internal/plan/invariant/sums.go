@@ -81,6 +81,7 @@ func (j *judge) end(step upgrade.Step) {
 
 func (j *judge) done() {
 	j.addOnsDone()
+	j.sourceDone()
 	if cp := j.Cluster.ControlPlane; !j.Cluster.Reaches(cp.Oldest, j.Target) || !cp.Ready {
 		j.breaks("done is claimed with a control plane at %s, not ready at %s", cp.Oldest, j.Target)
 	}

@@ -3,6 +3,7 @@
 package preflight
 
 import (
+	"cmp"
 	"fmt"
 
 	"refit.dev/refit/internal/fleet"
@@ -46,6 +47,7 @@ var checks = []check{
 	{"NodesHealthy", nodesHealthy},
 	{"PoolsRolled", poolsRolled},
 	{"AddOnsDistinct", addOnsDistinct},
+	{"SourceWritable", sourceWritable},
 }
 
 // Findings are the answers that stand in the way; none means go.
@@ -211,4 +213,24 @@ func addOnsDistinct(in Input) *Finding {
 		names[place] = want.Name
 	}
 	return nil
+}
+
+// sourceWritable: that the source will not follow is better known before.
+func sourceWritable(in Input) *Finding {
+	seen := in.Cluster.Source
+	if seen.Mode != fleet.WriteBack {
+		return nil
+	}
+	why := seen.Why
+	if why.IsZero() {
+		_, why = seen.Wants(in.To)
+	}
+	if why.IsZero() {
+		return nil
+	}
+	return &Finding{
+		Message:  "the new version could not be written back: " + why.Message,
+		Evidence: why.Object,
+		Fix:      cmp.Or(why.Fix, "wait for it to be read, or see that the repository answers"),
+	}
 }

@@ -213,11 +213,12 @@ func TestAllChecksAreAsked(t *testing.T) {
 	in.Cluster.Pools[0].Nodes[0].Ready = false
 	in.Cluster.Pools[1].RolledBy = fleet.InMember
 	in.AddOns = []fleet.WantedAddOn{{}, {}}
+	in.Cluster.Source = fleet.Source{Mode: fleet.WriteBack, Why: fleet.Reason{Code: fleet.SourceUnreachable, Message: "no route"}}
 	var got []string
 	for _, finding := range preflight.Findings(in) {
 		got = append(got, finding.Check)
 	}
-	want := []string{"Ready", "NothingUnderWay", "Skew", "NodesHealthy", "PoolsRolled", "AddOnsDistinct"}
+	want := []string{"Ready", "NothingUnderWay", "Skew", "NodesHealthy", "PoolsRolled", "AddOnsDistinct", "SourceWritable"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("checks (-want +got):\n%s", diff)
 	}

@@ -12,6 +12,8 @@ type Way struct {
 	Target fleet.Version
 	// AddOns of the release.
 	AddOns []fleet.WantedAddOn
+	// WritesBack tells that the member's source is to be written.
+	WritesBack bool
 	// Hop and Step that it is in; of one that was not looked at yet, none.
 	Hop  fleet.Version
 	Step StepName
@@ -38,11 +40,13 @@ type Place struct {
 	Stands Standing
 }
 
-// Steps are those of one pass, in order.
+// Steps are all there are, in order; the last Settle is of the same name as the first.
 func Steps() []StepName {
 	var names []StepName
-	for _, s := range recipe {
-		names = append(names, s.name)
+	for _, s := range slices.Concat(recipe, ending) {
+		if !slices.Contains(names, s.name) {
+			names = append(names, s.name)
+		}
 	}
 	return names
 }
@@ -60,6 +64,9 @@ func Course(w Way) []Place {
 		}
 	}
 	if w.Outcome == Going || slices.ContainsFunc(w.Memory.Records, func(r Record) bool { return r.Hop.IsZero() }) {
+		if w.WritesBack {
+			course, reached = w.add(course, pass{}, WriteBack, here, reached)
+		}
 		course, _ = w.add(course, pass{}, Settle, here, reached)
 	}
 	return course
@@ -73,7 +80,7 @@ func (w Way) steps() []StepName {
 	}
 	return slices.DeleteFunc(Steps(), func(name StepName) bool {
 		when, isPlace := places[name]
-		return isPlace && !slices.ContainsFunc(w.AddOns, func(a fleet.WantedAddOn) bool { return a.When == when })
+		return name == WriteBack || isPlace && !slices.ContainsFunc(w.AddOns, func(a fleet.WantedAddOn) bool { return a.When == when })
 	})
 }
 
@@ -107,7 +114,9 @@ func (w Way) here() Record {
 			}
 		}
 		return last
-	case w.Step == Settle && slices.ContainsFunc(records, func(r Record) bool { return r.Hop.IsZero() }):
+	case w.Step == WriteBack:
+		return Record{Step: WriteBack}
+	case w.Step == Settle && slices.ContainsFunc(records, func(r Record) bool { return r.Hop.IsZero() && r.Step == Settle }):
 		return Record{Step: Settle}
 	case w.Step != "" && w.Hop.IsZero():
 		return Record{Step: w.Step, Hop: w.unnamed()}

@@ -135,6 +135,7 @@ func TestCourseOfNoRelease(t *testing.T) {
 func TestSteps(t *testing.T) {
 	want := []upgrade.StepName{
 		upgrade.Settle, upgrade.Preflight, upgrade.AddOnsBefore, upgrade.ControlPlane, upgrade.Bake, upgrade.AddOns, upgrade.Nodes, upgrade.AddOnsAfter,
+		upgrade.WriteBack,
 	}
 	if got := upgrade.Steps(); !slices.Equal(got, want) {
 		t.Error(fmt.Sprint("steps: ", got))
@@ -142,10 +143,11 @@ func TestSteps(t *testing.T) {
 }
 
 // position orders steps by pass and recipe. The Settle at the very end counts as
-// the last Nodes: they are looked at anew as long as it lasts.
+// the last step: what is before it is looked at anew as long as it lasts.
 func position(step upgrade.Step) int {
 	names := []upgrade.StepName{
 		upgrade.Settle, upgrade.Preflight, upgrade.AddOnsBefore, upgrade.ControlPlane, upgrade.Bake, upgrade.AddOns, upgrade.Nodes, upgrade.AddOnsAfter,
+		upgrade.WriteBack,
 	}
 	at := slices.Index(names, step.Name)
 	if slices.ContainsFunc(step.Memory.Records, func(r upgrade.Record) bool { return r.Hop.IsZero() }) {

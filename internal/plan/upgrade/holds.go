@@ -29,7 +29,7 @@ func hold(in Input, p pass, name StepName, step Step) (Step, bool) {
 		return holdControlPlane(in, p, step)
 	case Nodes:
 		return holdNodes(in, p)
-	case Settle, Preflight, Bake:
+	case Settle, Preflight, Bake, WriteBack: // the last is not of a pass: see finish
 	}
 	return Step{}, false
 }

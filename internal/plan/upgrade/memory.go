@@ -34,7 +34,7 @@ func cameToNothing(in Input, r Record) bool {
 // is not.
 func (m Memory) current(in Input) Memory {
 	sick := !in.Cluster.Sick().IsZero()
-	kept := Memory{From: m.From}
+	kept := Memory{From: m.From, Declared: m.Declared}
 	for _, r := range m.Records {
 		lapsed := m.started(pass{to: r.Hop}, ControlPlane) || (sick && r.Step == Settle)
 		asksAnew := r.Finished.IsZero() && cameToNothing(in, r)
@@ -141,5 +141,5 @@ func (m Memory) with(record Record) Memory {
 	} else {
 		records[i] = record
 	}
-	return Memory{From: m.From, Records: records}
+	return Memory{From: m.From, Declared: m.Declared, Records: records}
 }

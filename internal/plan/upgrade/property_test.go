@@ -126,7 +126,7 @@ func claims(action plan.Action) bool {
 
 // recorded is a memory as it comes back from a status: in whole seconds.
 func recorded(m upgrade.Memory) upgrade.Memory {
-	back := upgrade.Memory{From: m.From}
+	back := upgrade.Memory{From: m.From, Declared: m.Declared}
 	for _, record := range m.Records {
 		record.Entered, record.Finished = record.Entered.Truncate(time.Second), record.Finished.Truncate(time.Second)
 		back.Records = append(back.Records, record)
@@ -213,6 +213,9 @@ func (r *run) arrived() {
 		r.fail("done with %s", behind)
 	}
 	if behind := r.world.AddOnBehind(r.journey.AddOns, r.journey.Target.MinorName()); behind != "" {
+		r.fail("done with %s", behind)
+	}
+	if behind := r.world.SourceBehind(r.journey.Target); behind != "" {
 		r.fail("done with %s", behind)
 	}
 	r.atRest()
@@ -416,6 +419,9 @@ func (r *run) trouble() bool {
 			r.world.Uncordon(nodes[0])
 			r.tell("    somebody uncordons " + nodes[0])
 		}
+	case 6:
+		r.world.LoseNext()
+		r.tell("    the answer to the next push will be lost")
 	case 5:
 		if draw("fails", 0, 4) == 0 {
 			r.world.FailNext()

@@ -27,8 +27,9 @@ type Input struct {
 	// UID and Member identify the upgrade in tokens and undo, and Hub and UID in
 	// the claim.
 	UID, Member, Hub string
-	// Target is the release's version, a floor within its minor.
-	Target fleet.Version
+	// Release is its name, and Target its version, a floor within its minor.
+	Release string
+	Target  fleet.Version
 	// Hops are the release's own versions to pass through, by minor ("1.36").
 	Hops map[string]fleet.Version
 	// AddOns are those of the release.
@@ -77,6 +78,7 @@ const (
 	AddOns       StepName = "AddOns"
 	Nodes        StepName = "Nodes"
 	AddOnsAfter  StepName = "AddOnsAfter"
+	WriteBack    StepName = "WriteBack"
 )
 
 // changes tells whether a step belongs to what changes the cluster: once one was
@@ -100,8 +102,11 @@ type Record struct {
 // Memory is what the upgrade remembers between decisions.
 type Memory struct {
 	// From is the control plane's version when the upgrade began.
-	From    fleet.Version
-	Records []Record
+	From fleet.Version
+	// Declared is what the member's source said when the upgrade began to change the
+	// cluster; empty where there is none.
+	Declared fleet.Declared
+	Records  []Record
 }
 
 // Outcome is how an upgrade ended.
@@ -155,6 +160,12 @@ var recipe = []stage{
 	{AddOnsAfter, addOns(AddOnsAfter, fleet.AfterNodes)},
 }
 
+// ending comes once all passes are behind.
+var ending = []stage{
+	{WriteBack, writeBack},
+	{Settle, settle}, // once more at the very end
+}
+
 // pollRunning is how long to wait before looking at something that moves by
 // itself, where no watch tells: short against a control plane's upgrade.
 const pollRunning = 2 * time.Second
@@ -168,7 +179,7 @@ func Next(in Input) Step {
 	if in.Memory.From.IsZero() {
 		in.Memory.From = in.Cluster.ControlPlane.Oldest
 	}
-	in.Memory = in.Memory.current(in)
+	in.Memory = in.Memory.current(in).declare(in)
 	step := next(in)
 	if step.Outcome != Going {
 		step = undoFirst(in, step)
@@ -268,19 +279,27 @@ func overtaken(in Input, p pass) bool {
 	return in.Cluster.Reaches(in.Cluster.ControlPlane.Oldest, p.floor) && (!p.last() || in.Cluster.NodesAt(p.floor))
 }
 
-// finish settles once more at the very end.
+// finish does what comes after the passes. It is of none of them: each has a Settle
+// of its own.
 func finish(in Input) Step {
-	end := pass{} // of no pass: each pass has a Settle of its own
-	step, done := settle(in, end)
-	step.Name, step.Hop = Settle, in.Target
-	if !done {
-		step.Memory = in.Memory.enter(end, Settle, in.Now, step)
-		return step
+	end := pass{}
+	for _, s := range ending {
+		step, done := s.decide(in, end)
+		step.Name, step.Hop = s.name, in.Target
+		if held, holds := holdWriteBack(in, step); !done && holds {
+			held.Name, held.Hop, held.Memory = s.name, in.Target, in.Memory
+			return held
+		}
+		if !done {
+			step.Memory = in.Memory.enter(end, s.name, in.Now, step)
+			return step
+		}
+		in.Memory = in.Memory.leave(end, s.name, in.Now)
 	}
-	step.Memory = in.Memory.leave(end, Settle, in.Now)
-	step.Outcome = Done
-	step.Why = fleet.Reason{Code: fleet.Done, Message: fmt.Sprintf("every part is observed at %s or ahead, and healthy", in.Target)}
-	return step
+	return Step{
+		Name: Settle, Hop: in.Target, Memory: in.Memory, Outcome: Done,
+		Why: fleet.Reason{Code: fleet.Done, Message: fmt.Sprintf("every part is observed at %s or ahead, and healthy", in.Target)},
+	}
 }
 
 func notOffered(in Input, p pass) Step {

@@ -61,6 +61,9 @@ type situation struct {
 	// wanted add-ons, and how they were seen; see seen.
 	wanted []fleet.WantedAddOn
 	addOns string
+	// source is its mode and what it says, or why it is not known; declared what it
+	// said in the beginning.
+	source, declared string
 	// settle and bake are 30s and 5m.
 	settle, bake time.Duration
 }
@@ -91,7 +94,7 @@ func or(text, byDefault string) string {
 
 func (s situation) input() upgrade.Input {
 	in := upgrade.Input{
-		Now: now, UID: us, Hub: hub, Member: "eu-1", Target: version(or(s.target, "v1.37.2")), Hops: s.hops,
+		Now: now, UID: us, Hub: hub, Member: "eu-1", Release: "2026.11", Target: version(or(s.target, "v1.37.2")), Hops: s.hops,
 		Cluster: s.cluster(), AddOns: s.wanted,
 		Policy: upgrade.Policy{
 			Settle: 30 * time.Second, Bake: 5 * time.Minute,
@@ -99,6 +102,7 @@ func (s situation) input() upgrade.Input {
 		},
 		Memory: remembered(s.memory),
 	}
+	in.Memory.Declared = fleet.Declared(s.declared)
 	if s.from != "" {
 		in.Memory.From = version(s.from)
 	}
@@ -203,6 +207,9 @@ func (s situation) cluster() fleet.Cluster {
 		pool.Template = version(s.template)
 	}
 	c.Pools = []fleet.Pool{pool}
+	if s.source != "" {
+		c.Source = sourceOf(s.source)
+	}
 	if s.addOns != "" {
 		c.AddOns = seen(s.addOns)
 	}

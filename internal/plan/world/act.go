@@ -38,6 +38,8 @@ func (c *Cluster) Do(action plan.Action) Answer {
 		return c.add(a)
 	case plan.RemoveNode:
 		return c.remove(a)
+	case plan.WriteSource:
+		return c.writeSource(a)
 	case plan.Cordon, plan.Evict, plan.Restore, plan.Claim, plan.Release, plan.UpgradeAddOn, plan.TakeBackAddOn, plan.UnlockAddOn:
 		if c.silent() {
 			return Unanswered
@@ -90,6 +92,7 @@ func (c *Cluster) upgrade(a plan.UpgradeControlPlane) Answer {
 		}
 	}
 	c.begin(fleet.Operation{Token: a.Token, To: a.To})
+	c.rewrite()
 	return Accepted
 }
 

@@ -21,6 +21,7 @@ type picture struct {
 	version    fleet.Version
 	operations []fleet.Operation
 	pools      []fleet.Pool // with machines that have not joined
+	source     fleet.Source
 	// What the API server tells; nothing where it is silent.
 	silent  bool
 	nodes   []fleet.Node
@@ -48,7 +49,7 @@ func (c *Cluster) Observe(lag Lag) fleet.Cluster {
 	return fleet.Cluster{
 		Name: "eu-1", UID: "uid-of-eu-1", ControlPlane: cp, At: c.now,
 		Pools: joined(provider.pools, api.nodes), Budgets: slices.Clone(api.budgets),
-		Claim: api.claim, AddOns: slices.Clone(api.addOns),
+		Claim: api.claim, AddOns: slices.Clone(api.addOns), Source: provider.source,
 		Operations: slices.Clone(provider.operations), Offers: c.shape.Offers, MaxNodeSkew: c.shape.MaxNodeSkew,
 	}
 }
@@ -86,7 +87,7 @@ func joined(pools []fleet.Pool, nodes []fleet.Node) []fleet.Pool {
 }
 
 func (c *Cluster) picture() picture {
-	p := picture{version: c.version, silent: c.silent()}
+	p := picture{version: c.version, silent: c.silent(), source: c.seenSource()}
 	// The ended one first: who takes the first for the one that runs is wrong.
 	p.operations = append(p.operations, c.ended...)
 	if c.operation != nil {

@@ -65,6 +65,7 @@ func Random(pick Pick) Journey {
 		shape, want := r.addOn(fmt.Sprintf("add-on%d", i))
 		j.Shape.AddOns, j.AddOns = append(j.Shape.AddOns, shape), append(j.AddOns, want)
 	}
+	j.Shape.Source = r.source(j.Shape)
 	return j
 }
 
@@ -178,6 +179,17 @@ func (r maker) addOn(name string) (AddOn, fleet.WantedAddOn) {
 		shape.At = fleet.Version{Major: 2, Minor: r.Pick("chart", 0, chart.Minor)}
 	}
 	return shape, want
+}
+
+// source is one of any form, that says what runs, or what ran before.
+func (r maker) source(shape Shape) Source {
+	forms := []fleet.Declared{"1.30", "v1.30", "1.30.1", "v1.30.1"}
+	says := shape.ControlPlane
+	says.Minor -= r.Pick("source is behind", 0, 4) / 4
+	return Source{
+		Mode: []fleet.SourceMode{"", fleet.Report, fleet.WriteBack, fleet.WriteBack}[r.Pick("source's mode", 0, 3)],
+		Says: forms[r.Pick("source's form", 0, 3)].Like(says),
+	}
 }
 
 // roomToMove tells whether there is always a node for the workload's pods but

@@ -29,6 +29,7 @@ type Shape struct {
 	Pools       []Pool
 	Workloads   []Workload
 	AddOns      []AddOn
+	Source      Source
 	// Limits are how many nodes a pool of a size may have too many, and how
 	// many may be missing.
 	Limits func(size int) (surge, unavailable int)
@@ -91,6 +92,7 @@ type Cluster struct {
 	rolls    map[string]*fleet.Operation
 	rolled   map[string]fleet.Operation
 	addOns   AddOns
+	source   source
 	silentTo time.Time
 	failNext bool
 	// diesNext lets the process die in the middle of the next change of an add-on.
@@ -151,6 +153,7 @@ func New(shape Shape) *Cluster {
 		template: map[string]fleet.Version{}, tokens: map[string]bool{}, failed: map[string]bool{}, kept: map[string]bool{}, added: map[string]int{},
 		rolls: map[string]*fleet.Operation{}, rolled: map[string]fleet.Operation{},
 	}
+	c.source.Source = shape.Source
 	c.addOns = AddOns{Start: time.Duration(shape.Pace.Start) * Tick, Breaks: c.breaks}
 	for _, a := range shape.AddOns {
 		c.addOns.Add(a, c.now)
