@@ -399,7 +399,8 @@ func (r *fleetRun) arrived() {
 		if behind := r.clusters[i].AddOnBehind(r.journeys[i].AddOns, r.in.Fleets[0].Release.Target.MinorName()); behind != "" && !r.faulty {
 			r.fail("%s ends with %s", m.Name, behind)
 		}
-		if behind := r.clusters[i].SourceBehind(r.in.Fleets[0].Release.Target); behind != "" && !r.faulty {
+		upgraded := slices.ContainsFunc(r.flights, func(f *flight) bool { return f.cluster == i })
+		if behind := r.clusters[i].SourceBehind(r.in.Fleets[0].Release.Target); behind != "" && upgraded && !r.faulty {
 			r.fail("%s ends with %s", m.Name, behind)
 		}
 		if r.clusters[i].Holder() != (fleet.Holder{}) {

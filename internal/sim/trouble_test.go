@@ -59,7 +59,6 @@ func troubles() []trouble {
 		{"add-ons fall sick", func(r *fleetRun) { r.any().SickenAddOns(true) }},
 		{"somebody else changes an add-on", func(r *fleetRun) { r.any().BeginAddOn() }},
 		{"somebody writes another version", func(r *fleetRun) { r.any().RewriteNext() }},
-		{"somebody writes another version, again", func(r *fleetRun) { r.any().RewriteNext() }},
 		{"a repository is out of reach", func(r *fleetRun) { r.any().HideSource(fleet.SourceUnreachable) }},
 		{"a version is computed", func(r *fleetRun) { r.any().HideSource(fleet.SourceRefused) }},
 		{"the answer to a push is lost", func(r *fleetRun) { r.any().LoseNext() }},
