@@ -94,6 +94,11 @@ type ClusterUpgradeStatus struct {
 	// to is the release's version.
 	// +optional
 	To string `json:"to,omitempty"`
+	// declared is what the member's source said when the upgrade began to change the
+	// cluster: what else is there later is somebody's, and not written over.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Declared string `json:"declared,omitempty"`
 	// path are the versions that are ahead, pass by pass, as far as the fleet pins
 	// them. One that it has not pinned yet is asked for by being here.
 	// +optional

@@ -18,6 +18,10 @@ const (
 	ConditionEnded = "Ended"
 )
 
+// ConditionSourceDrift of a MemberCluster tells whether the file that declares its
+// version says another one than it runs.
+const ConditionSourceDrift = "SourceDrift"
+
 // SafePointFinalizer keeps an upgrade, its member and its fleet until the upgrade
 // has come to a safe point: no operation runs, nothing is left to undo.
 const SafePointFinalizer = "refit.dev/safe-point"

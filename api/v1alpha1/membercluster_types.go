@@ -30,6 +30,59 @@ type MemberClusterSpec struct {
 	// +required
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a member's provider cannot change: delete the MemberCluster (the cluster itself is not touched) and create it anew"
 	Provider MemberProvider `json:"provider"`
+	// source is where the cluster's version is declared as code.
+	// +optional
+	Source *MemberSource `json:"source,omitempty"`
+}
+
+// MemberSource is where a cluster's version is declared as code, and what Refit does
+// about it.
+type MemberSource struct {
+	// mode is Report, to tell how the file differs from the cluster; or WriteBack, to
+	// have the file follow as well: an upgrade is not done before it does.
+	// +optional
+	// +kubebuilder:default=Report
+	// +kubebuilder:validation:Enum=Report;WriteBack
+	Mode string `json:"mode,omitempty"`
+	// git is the repository that the file is in.
+	// +required
+	Git GitSource `json:"git"`
+	// terraform names the file and the attribute.
+	// +required
+	Terraform TerraformSource `json:"terraform"`
+}
+
+// GitSource is a branch of a Git repository.
+type GitSource struct {
+	// url of the repository: https, or a folder of the machine that Refit runs on. It
+	// must be among those that "refit up --source-prefix" names.
+	// +required
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(https://[^/@?#[:space:]]+/|(file://)?/)[^@?#[:space:][:cntrl:]]+$') && !self.matches('(^|/)[.][.]?(/|$)')",message="url is https://host/path, or the absolute path of a folder; without user, password, query and .."
+	URL string `json:"url"`
+	// branch that is read, and written; that of the repository's HEAD by default.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=200
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_][A-Za-z0-9_./-]*$') && !self.matches('[.][.]|//|/$|[.]lock$')",message="branch is the name of a branch, as in main or release/2026"
+	Branch string `json:"branch,omitempty"`
+}
+
+// TerraformSource is an attribute of a Terraform file.
+type TerraformSource struct {
+	// file is its path in the repository.
+	// +required
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[^/[:cntrl:]][^[:cntrl:]]*[.](tf|tfvars|hcl)$') && !self.matches('(^|/)[.]{0,2}(/|$)')",message="file is a path in the repository that ends in .tf, .tfvars or .hcl, without a leading / and without .."
+	File string `json:"file"`
+	// attribute is the address of the value, as in
+	// resource.aws_eks_cluster.main.version, module.payments.cluster_version or
+	// locals.clusters["payments-eu-1"].version. The value is written out there, as a
+	// text or a number: what is computed is refused.
+	// +required
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z_][A-Za-z0-9_-]*([.][A-Za-z_][A-Za-z0-9_-]*|[[]\"[^\"$%[:cntrl:]]+\"[]])*$')",message="attribute is names with dots between them, and keys as in [\"a\"]"
+	Attribute string `json:"attribute"`
 }
 
 // MemberProvider holds exactly one provider.
@@ -108,6 +161,9 @@ type MemberClusterStatus struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=64
 	Pools []PoolStatus `json:"pools,omitempty"`
+	// source is what the file said that declares the version, when it was last read.
+	// +optional
+	Source SourceStatus `json:"source,omitzero"`
 	// observedAt is when the cluster was last seen; it is written with a
 	// change and at most every 10 minutes.
 	// +optional
@@ -116,6 +172,24 @@ type MemberClusterStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// SourceStatus is what was read of the file that declares a version.
+type SourceStatus struct {
+	// declared is the value, as it is written.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Declared string `json:"declared,omitempty"`
+	// file and line that it is in.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	File string `json:"file,omitempty"`
+	// +optional
+	Line int32 `json:"line,omitempty"`
+	// commit that was read.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Commit string `json:"commit,omitempty"`
 }
 
 // ControlPlaneStatus is the range of versions among the API servers.

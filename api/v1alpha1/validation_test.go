@@ -27,6 +27,12 @@ kind: MemberCluster
 metadata: {name: payments-eu-1, namespace: refit}
 spec: {provider: {local: {name: payments-eu-1}}}
 `
+	sourcedMember = `
+apiVersion: refit.dev/v1alpha1
+kind: MemberCluster
+metadata: {name: payments-eu-1, namespace: refit}
+spec: {provider: {local: {name: payments-eu-1}}, source: {git: {url: "https://git.example/infra.git"}, terraform: {file: infra/eks.tf, attribute: module.eu_1.version}}}
+`
 	goodRelease = `
 apiVersion: refit.dev/v1alpha1
 kind: Release
@@ -110,6 +116,30 @@ func TestAdmission(t *testing.T) {
 		{"a made-up member", goodMember, "spec.provider", "{fake: {}}", ""},
 		{"a member of a nameless local cluster", goodMember, "spec.provider.local.name", `""`, "should be at least 1 chars long"},
 		{"a member of a local cluster with a long name", goodMember, "spec.provider.local.name", strings.Repeat("a", 51), "may not be more than 50"},
+
+		{"a member with a source", sourcedMember, "", "", ""},
+		{"a source that is written", sourcedMember, "spec.source.mode", "WriteBack", ""},
+		{"a source that comes first", sourcedMember, "spec.source.mode", "SourceFirst", "supported values: \"Report\", \"WriteBack\""},
+		{"a source in a folder", sourcedMember, "spec.source.git.url", "/srv/git/infra.git", ""},
+		{"a source in a folder, as a URL", sourcedMember, "spec.source.git.url", "file:///srv/git/infra.git", ""},
+		{"a source by ssh", sourcedMember, "spec.source.git.url", "git@git.example:infra", "url is https://host/path"},
+		{"a source by http", sourcedMember, "spec.source.git.url", "http://git.example/infra", "url is https://host/path"},
+		{"a source with a password", sourcedMember, "spec.source.git.url", "https://a:b@git.example/infra", "without user, password"},
+		{"a source by a detour", sourcedMember, "spec.source.git.url", "https://git.example/infra/../other", "and .."},
+		{"a source in a folder that is relative", sourcedMember, "spec.source.git.url", "srv/git", "url is https://host/path"},
+		{"a source of a branch", sourcedMember, "spec.source.git.branch", "release/2026.11", ""},
+		{"a source of an option", sourcedMember, "spec.source.git.branch", "--upload-pack=x", "branch is the name of a branch"},
+		{"a source of a range", sourcedMember, "spec.source.git.branch", "a..b", "branch is the name of a branch"},
+		{"a source in variables", sourcedMember, "spec.source.terraform.file", "prod.tfvars", ""},
+		{"a source outside", sourcedMember, "spec.source.terraform.file", "../eks.tf", "file is a path in the repository"},
+		{"a source outside, by a detour", sourcedMember, "spec.source.terraform.file", "a/../../eks.tf", "file is a path in the repository"},
+		{"a source by an absolute path", sourcedMember, "spec.source.terraform.file", "/etc/eks.tf", "file is a path in the repository"},
+		{"a source in no Terraform file", sourcedMember, "spec.source.terraform.file", "eks.yaml", "file is a path in the repository"},
+		{"a source by a key", sourcedMember, "spec.source.terraform.attribute", `'locals.clusters["payments-eu-1"].version'`, ""},
+		{"a source by a number", sourcedMember, "spec.source.terraform.attribute", "'locals.clusters[0].version'", "attribute is names with dots"},
+		{"a source by a template", sourcedMember, "spec.source.terraform.attribute", `'locals.clusters["${x}"].version'`, "attribute is names with dots"},
+		{"a source of nothing", sourcedMember, "spec.source.terraform.attribute", "''", "attribute is names with dots"},
+		{"a source without a file", sourcedMember, "spec.source.terraform", "{attribute: a.b}", "file: Required value"},
 
 		{"a release", goodRelease, "", "", ""},
 		{"a release of a vendor's version", goodRelease, "spec.bundle.kubernetes", "v1.37.2-gke.1200", ""},

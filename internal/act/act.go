@@ -16,12 +16,14 @@ import (
 	"refit.dev/refit/internal/member"
 	"refit.dev/refit/internal/plan"
 	"refit.dev/refit/internal/provider"
+	"refit.dev/refit/internal/source"
 )
 
 // Actor carries actions out.
 type Actor struct {
 	Members *member.Clients
 	AddOns  AddOns
+	Sources Sources
 	Clock   clock.PassiveClock
 }
 
@@ -30,6 +32,11 @@ type AddOns interface {
 	Upgrade(ctx context.Context, config *rest.Config, what fleet.Helm, version, upgrade string, after int) error
 	TakeBack(config *rest.Config, what fleet.Helm, upgrade string, after int) error
 	Unlock(config *rest.Config, what fleet.Helm, revision int) error
+}
+
+// Sources changes where members' versions are declared.
+type Sources interface {
+	Write(ctx context.Context, what fleet.SourceRef, from, to fleet.Declared, message string) error
 }
 
 // Result is what an action came to, where that is no error.
@@ -57,7 +64,7 @@ func (a *Actor) Do(ctx context.Context, cluster provider.Cluster, as fleet.Holde
 		return NotClaimed, nil
 	case errors.Is(err, member.ErrRefusedByBudget):
 		return Refused, nil
-	case errors.Is(err, member.ErrChanged):
+	case errors.Is(err, member.ErrChanged), errors.Is(err, source.ErrChanged):
 		return Outdated, nil
 	case err != nil:
 		return "", fmt.Errorf("%s: %s: %w", cluster.Name, action, err)
@@ -119,6 +126,8 @@ func (a *Actor) change(ctx context.Context, cluster provider.Cluster, client *me
 		return a.inMember(ctx, client, action)
 	case plan.UpgradeAddOn, plan.TakeBackAddOn, plan.UnlockAddOn:
 		return a.addOn(ctx, client, action)
+	case plan.WriteSource:
+		return Accepted, a.Sources.Write(ctx, act.Source, act.From, act.To, act.Message)
 	case plan.Claim, plan.Release: // are what the others wait for
 	}
 	return "", fmt.Errorf("action %T is not known", action)

@@ -39,6 +39,7 @@ import (
 	"refit.dev/refit/internal/provider/eks"
 	"refit.dev/refit/internal/provider/fake"
 	"refit.dev/refit/internal/provider/local"
+	"refit.dev/refit/internal/source"
 )
 
 // keepEvery is how often local members are seen to: a supervisor that was
@@ -82,6 +83,11 @@ func up(ctx context.Context, options cli.UpOptions, ready func(*rest.Config)) (e
 	}
 	defer func() { err = errors.Join(err, logFile.Close()) }()
 	log := logFile.Logger
+	for _, prefix := range options.SourcePrefixes {
+		if err := source.CheckPrefix(prefix); err != nil {
+			return err
+		}
+	}
 	ctrl.SetLogger(logr.FromSlogHandler(log.Handler())) // before the first client: it would complain on the terminal
 
 	uid, err := prepare(ctx, target, options.Namespace)
@@ -274,7 +280,8 @@ func newManager(config *rest.Config, options cli.UpOptions, gates *gate.Asker, u
 		return nil, err
 	}
 	helm := &addon.Helm{}
-	clusters := &observe.Clusters{Providers: known, Members: clients, AddOns: helm, Clock: clock.RealClock{}}
+	git := &source.Git{Prefixes: options.SourcePrefixes, Clock: clock.RealClock{}}
+	clusters := &observe.Clusters{Providers: known, Members: clients, AddOns: helm, Sources: git, Clock: clock.RealClock{}}
 	loops := control.Loops{
 		Workers: workers,
 		Fleets: &control.Fleets{
@@ -286,7 +293,7 @@ func newManager(config *rest.Config, options cli.UpOptions, gates *gate.Asker, u
 		},
 		Upgrades: &control.Upgrades{
 			Client: manager.GetClient(), Reader: manager.GetAPIReader(), Clock: clock.RealClock{},
-			Clusters: clusters, Actor: &act.Actor{Members: clients, AddOns: helm, Clock: clock.RealClock{}}, Hub: uid,
+			Clusters: clusters, Actor: &act.Actor{Members: clients, AddOns: helm, Sources: git, Clock: clock.RealClock{}}, Hub: uid,
 			Watch: &control.Watches{Members: clients, Log: log.With("loop", "upgrades")}, Log: log.With("loop", "upgrades"),
 		},
 		Members: &control.Members{

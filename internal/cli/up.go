@@ -37,6 +37,9 @@ type UpOptions struct {
 	Webhook string
 	// GateHosts are those that gates may call, as HOST or HOST:PORT.
 	GateHosts []string
+	// SourcePrefixes are the Git repositories that members' sources may be in, or what
+	// those are in.
+	SourcePrefixes []string
 	// Out is where a person is told what happens.
 	Out io.Writer
 	// Ready is called once everything runs.
@@ -51,6 +54,7 @@ func newUpCommand(app App) *cobra.Command {
 	var detach, fakeProvider bool
 	var metrics, webhook string
 	var gateHosts []string
+	var prefixes []string
 	var level logLevel
 	cmd := &cobra.Command{
 		Use:   "up",
@@ -67,6 +71,9 @@ other host. A host without a port has that of the scheme of the gate's URL.
 With --fake-provider it also serves members with the provider "fake": clusters
 made up in memory, to try Refit with. They are gone when it ends.
 
+With --source-prefix members' versions may be declared in a Git repository at that
+address, or in those below it (MemberCluster.spec.source). Without it none is used.
+
 What happens is told by Events of the hub; by metrics, with --metrics; and by
 CloudEvents to a webhook, whose address is in the file that --webhook names, with a
 bearer's token on its second line where it wants one.`,
@@ -74,6 +81,7 @@ bearer's token on its second line where it wants one.`,
   refit up --detach && kubectl --kubeconfig ~/.local/share/refit/kubeconfig get fleets
   refit up --kubeconfig ~/.kube/management
   refit up --fake-provider
+  refit up --source-prefix https://git.example.com/infrastructure
   refit up --gate-host prometheus.example:9090
   refit up --metrics 127.0.0.1:9464 --webhook ~/.config/refit/webhook`,
 		Args: cobra.NoArgs,
@@ -98,7 +106,7 @@ bearer's token on its second line where it wants one.`,
 			options := UpOptions{
 				DataDir: flag(cmd, "data-dir"), Kubeconfig: flag(cmd, "kubeconfig"), Namespace: flag(cmd, "namespace"),
 				Port: port, LogLevel: least, FakeProvider: fakeProvider, GateHosts: gateHosts, Out: cmd.OutOrStdout(),
-				Metrics: metrics, Webhook: webhook,
+				SourcePrefixes: prefixes, Metrics: metrics, Webhook: webhook,
 			}
 			if detach {
 				return upDetached(cmd.Context(), options)
@@ -114,6 +122,7 @@ bearer's token on its second line where it wants one.`,
 	cmd.Flags().BoolVar(&fakeProvider, "fake-provider", false, "also serve made-up members, to try Refit with")
 	cmd.Flags().StringVar(&metrics, "metrics", "", "address to serve Prometheus metrics on, such as 127.0.0.1:9464 (default: none)")
 	cmd.Flags().StringVar(&webhook, "webhook", "", "file with the URL of a webhook that is sent CloudEvents; on a second line, a token (default: none)")
+	cmd.Flags().StringArrayVar(&prefixes, "source-prefix", nil, "a Git repository that members may have as their source, or the address of several (repeatable; default: none)")
 	return cmd
 }
 
@@ -207,6 +216,9 @@ func upDetached(ctx context.Context, options UpOptions) error {
 	}
 	for _, host := range options.GateHosts {
 		args = append(args, "--gate-host", host)
+	}
+	for _, prefix := range options.SourcePrefixes {
+		args = append(args, "--source-prefix", prefix)
 	}
 	child := exec.Command(self, args...) //nolint:noctx // it outlives this command on purpose
 	child.Stdout, child.Stderr = words, words

@@ -71,6 +71,8 @@ func (m *Members) Reconcile(ctx context.Context, key types.NamespacedName) (ctrl
 	cluster, err := m.look(ctx, mc)
 	mc.Status.ObservedGeneration = mc.Generation
 	setMemberReady(mc, cluster, err, now)
+	cluster.Source = m.Clusters.SourceOf(mc, sourceOfMember)
+	setSource(mc, cluster, now)
 	if err == nil {
 		setSeen(&mc.Status, cluster)
 		if before.ObservedAt.IsZero() || now.Sub(before.ObservedAt.Time) >= writeAfter || !equality.Semantic.DeepEqual(before, &mc.Status) {

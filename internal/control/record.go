@@ -22,6 +22,7 @@ func (u *Upgrades) record(ctx context.Context, up *v1.ClusterUpgrade, in upgrade
 		status.ObservedGeneration = up.Generation
 		status.To = text(in.Target)
 		status.From = text(step.Memory.From)
+		status.Declared = clip(string(step.Memory.Declared), declaredRoom)
 		status.Path = pathOf(step.Path)
 		status.Hop = text(step.Hop)
 		status.Step = string(step.Name)
@@ -119,7 +120,8 @@ func intentsOf(actions []plan.Action, now metav1.Time) []v1.Intent {
 			token = a.Token
 		case plan.RemoveNode:
 			token = a.Instance
-		case plan.Cordon, plan.Evict, plan.Restore, plan.Claim, plan.Release, plan.UpgradeAddOn, plan.TakeBackAddOn, plan.UnlockAddOn:
+		case plan.Cordon, plan.Evict, plan.Restore, plan.Claim, plan.Release, plan.UpgradeAddOn, plan.TakeBackAddOn, plan.UnlockAddOn,
+			plan.WriteSource:
 			continue
 		}
 		if len(intents) < keptIntents {

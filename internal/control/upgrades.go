@@ -142,7 +142,7 @@ func (u *Upgrades) observe(ctx context.Context, up *v1.ClusterUpgrade) (sight, e
 	}
 	in.Target, _ = fleet.ParseVersion(kubernetes) // admitted by CEL
 	in.Hops = observe.Hops(want.release.Spec.Bundle)
-	in.AddOns = observe.Wanted(want.release.Spec.Bundle)
+	in.AddOns, in.Release = observe.Wanted(want.release.Spec.Bundle), up.Spec.Release.Name
 
 	mc := &v1.MemberCluster{}
 	err = u.Client.Get(ctx, client.ObjectKey{Namespace: up.Namespace, Name: up.Spec.Member}, mc)
@@ -173,6 +173,7 @@ func (u *Upgrades) observe(ctx context.Context, up *v1.ClusterUpgrade) (sight, e
 	if err == nil && in.Cluster.ControlPlane.Ready {
 		in.Cluster.AddOns = u.Clusters.AddOnsOf(ctx, cluster, in.AddOns)
 	}
+	in.Cluster.Source = u.Clusters.SourceOf(mc, sourceOfUpgrade)
 	in.Now = u.Clock.Now()
 	return sight{in: in, cluster: cluster}, err
 }

@@ -28,7 +28,10 @@ type Clusters struct {
 	Members   *member.Clients
 	// AddOns looks at what runs beside Kubernetes; without it, that is not known.
 	AddOns AddOns
-	Clock  clock.PassiveClock
+	// Sources looks at where members' versions are declared; without it, that is not
+	// known.
+	Sources Sources
+	Clock   clock.PassiveClock
 }
 
 // AddOns looks at add-ons of a member.

@@ -385,7 +385,7 @@ func Reason(why *v1.Why) fleet.Reason {
 // Memory is what the upgrade remembers.
 func Memory(status v1.ClusterUpgradeStatus) upgrade.Memory {
 	from, _ := fleet.ParseVersion(status.From) // zero: not begun
-	memory := upgrade.Memory{From: from}
+	memory := upgrade.Memory{From: from, Declared: fleet.Declared(status.Declared)}
 	for _, step := range status.Steps {
 		hop, _ := fleet.ParseVersion(step.Hop) // zero: the end, of no hop
 		memory.Records = append(memory.Records, upgrade.Record{
