@@ -77,7 +77,7 @@ hop, control planes and nodes, and says at every moment why the rest waits.`,
 	root.AddCommand(
 		newUpCommand(app), newDownCommand(app),
 		newLocalCommand(localHooks(root, app)), newKubeCommand(), newSuperviseCommand(),
-		newPlanCommand(app), newStatusCommand(app), newWhyCommand(app), newDashboardCommand(app),
+		newPlanCommand(app), newStatusCommand(app), newWhyCommand(app), newDriftCommand(app), newDashboardCommand(app),
 		newPauseCommand(), newSkipCommand(), newResumeCommand(), newRetryCommand(), newAbortCommand(), newForgetCommand(), newTakeOverCommand(),
 		newUserCommand(app),
 		newDemoCommand(app), newLabCommand(app), newVersionCommand(app), newUninstallCommand(app),

@@ -132,6 +132,9 @@ func (p painter) way(up *v1.ClusterUpgrade) upgrade.Way {
 		if mc := &p.hub.Members[i]; mc.Name == up.Spec.Member && way.Memory.From.IsZero() {
 			way.Memory.From, _ = fleet.ParseVersion(mc.Status.ControlPlane.Version)
 		}
+		if mc := &p.hub.Members[i]; mc.Name == up.Spec.Member && mc.Spec.Source != nil {
+			way.WritesBack = mc.Spec.Source.Mode == string(fleet.WriteBack)
+		}
 	}
 	if ended := endOf(up); ended != nil {
 		way.Outcome = upgrade.Outcome(ended.Reason)
