@@ -103,6 +103,11 @@ func TestBoundOfAMember(t *testing.T) {
 		for name, text := range endless {
 			t.Run(fmt.Sprintf("%s, pools named with %d", name, letters), func(t *testing.T) {
 				mc := &v1.MemberCluster{}
+				cluster.Source = fleet.Source{
+					SourceRef: fleet.SourceRef{File: strings.Repeat("f", 256), URL: strings.Repeat("u", 512)}, Mode: fleet.WriteBack,
+					Says: fleet.Declared("1.36.1-" + strings.Repeat("9", 200)), Line: 1 << 40, Commit: strings.Repeat("c", 64),
+				}
+				setSource(mc, cluster, ten)
 				setSeen(&mc.Status, cluster)
 				setMemberReady(mc, cluster, errors.New(text), ten)
 				mc.Status.ObservedAt = metav1.NewTime(ten)

@@ -66,6 +66,7 @@ type loops struct {
 	// timeline is where upgrades were, one line per change of hop, step or reason.
 	timeline []string
 	whys     map[string]v1.Why
+	declared *declared
 	last     *v1.ClusterUpgrade // that was looked at
 }
 
@@ -85,7 +86,7 @@ func newLoopsOf(t *testing.T, uid string, clock *clocktesting.FakeClock, cloud *
 	if err := v1.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
 	}
-	l := &loops{t: t, clock: clock, cloud: cloud, clusters: map[string]*cluster{}, whys: map[string]v1.Why{}}
+	l := &loops{t: t, clock: clock, cloud: cloud, clusters: map[string]*cluster{}, whys: map[string]v1.Why{}, declared: &declared{}}
 	kinds := []client.Object{&v1.MemberCluster{}, &v1.Release{}, &v1.Fleet{}, &v1.ClusterUpgrade{}}
 	tracker := clienttesting.NewObjectTracker(scheme, serializer.NewCodecFactory(scheme).UniversalDecoder())
 	memory := clientfake.NewClientBuilder().WithScheme(scheme).WithObjectTracker(tracker).WithStatusSubresource(kinds...).Build()
@@ -100,14 +101,14 @@ func newLoopsOf(t *testing.T, uid string, clock *clocktesting.FakeClock, cloud *
 		}
 		return dialled, err
 	}}
-	clusters := &observe.Clusters{Providers: map[string]provider.Provider{"local": l.cloud}, Members: l.clients, Clock: l.clock}
+	clusters := &observe.Clusters{Providers: map[string]provider.Provider{"local": l.cloud}, Members: l.clients, Sources: l.declared, Clock: l.clock}
 	l.fleets = &control.Fleets{
 		Client: l.own, Reader: l.own, Clock: l.clock, Namespace: namespace, Hub: uid, Log: log,
 		Skew: func(context.Context) (time.Duration, error) { return l.skew, l.skewed },
 	}
 	l.upgrades = &control.Upgrades{
 		Client: l.own, Reader: l.own, Clock: l.clock, Clusters: clusters,
-		Actor: &act.Actor{Members: l.clients, Clock: l.clock}, Hub: uid, Log: log,
+		Actor: &act.Actor{Members: l.clients, Sources: l.declared, Clock: l.clock}, Hub: uid, Log: log,
 	}
 	l.members = &control.Members{Client: l.own, Reader: l.own, Clock: l.clock, Clusters: clusters, Log: log}
 	return l
