@@ -39,7 +39,7 @@ func setSource(mc *v1.MemberCluster, cluster fleet.Cluster, now time.Time) {
 	}
 	condition := driftOf(mc, cluster)
 	condition.Type, condition.ObservedGeneration, condition.LastTransitionTime = v1.ConditionSourceDrift, mc.Generation, metav1.NewTime(now)
-	condition.Message = clip(condition.Message, conditionRoom)
+	condition.Message = clip(condition.Message, driftRoom)
 	meta.SetStatusCondition(&mc.Status.Conditions, condition)
 }
 

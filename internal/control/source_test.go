@@ -96,7 +96,7 @@ func TestMembersReportDrift(t *testing.T) {
 // first change is remembered.
 func TestUpgradesWriteBack(t *testing.T) {
 	l := newLoops(t)
-	l.addMember("eu-1", shape{version: "v1.36.3", offers: []string{"v1.37.2"}, pools: map[string]int{"a": 1}, floor: -1})
+	l.addMember("eu-1", shape{version: "v1.36.3", offers: []string{"v1.37.2"}, pools: map[string]int{"a": 1}, floor: -1}).surge = 1
 	l.declares("eu-1", "WriteBack")
 	l.declared.says = "1.36"
 	l.addRelease("2026.11", "v1.37.2")
@@ -117,7 +117,7 @@ func TestUpgradesWriteBack(t *testing.T) {
 // TestUpgradesLeaveWhatOthersWrote: the upgrade waits, and says both versions.
 func TestUpgradesLeaveWhatOthersWrote(t *testing.T) {
 	l := newLoops(t)
-	l.addMember("eu-1", shape{version: "v1.36.3", offers: []string{"v1.37.2"}, pools: map[string]int{"a": 1}, floor: -1})
+	l.addMember("eu-1", shape{version: "v1.36.3", offers: []string{"v1.37.2"}, pools: map[string]int{"a": 1}, floor: -1}).surge = 1
 	l.declares("eu-1", "WriteBack")
 	l.declared.says = "1.36"
 	l.addRelease("2026.11", "v1.37.2")
