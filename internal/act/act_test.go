@@ -26,6 +26,7 @@ import (
 	"refit.dev/refit/internal/member"
 	"refit.dev/refit/internal/plan"
 	"refit.dev/refit/internal/provider"
+	"refit.dev/refit/internal/source"
 )
 
 // rig is an Actor over a provider and an API server that write down what they
@@ -59,6 +60,10 @@ func (p plain) Connect(_ context.Context, ref provider.Ref) (*rest.Config, error
 func (p plain) Ensure(_ context.Context, ref provider.Ref, change provider.Change) (provider.Operation, error) {
 	return provider.Operation{}, p.note("Ensure %s: %s %s → %s, token %s",
 		ref.Name, change.Part, change.From.Version, change.To.Version, change.Token)
+}
+
+func (p plain) Write(_ context.Context, what fleet.SourceRef, from, to fleet.Declared, message string) error {
+	return p.note("Write %s of %s: %s → %s: %s", what.File, what.URL, from, to, message)
 }
 
 func (p replacing) AddNode(_ context.Context, ref provider.Ref, add provider.NodeAddition) error {
@@ -99,7 +104,7 @@ func newRig() *rig {
 		})
 	}
 	clients := &member.Clients{Dial: func(*rest.Config) (*member.Client, error) { return &member.Client{Kube: kube}, nil }}
-	r.actor = &act.Actor{Members: clients, Clock: clocktesting.NewFakePassiveClock(ten)}
+	r.actor = &act.Actor{Members: clients, Sources: plain{r}, Clock: clocktesting.NewFakePassiveClock(ten)}
 	return r
 }
 
@@ -154,6 +159,10 @@ func actions() []struct {
 			plan.Cordon{Node: "a-1", UID: "uid-1", ResourceVersion: "7", Upgrade: "up-1", WasCordoned: true},
 			`Patch node a-1: {"metadata":{"uid":"uid-1","resourceVersion":"7","annotations":` +
 				`{"refit.dev/undo":"{\"upgrade\":\"up-1\",\"unschedulable\":true,\"at\":\"2026-11-03T22:00:00Z\"}"}},"spec":{"unschedulable":true}}`,
+		},
+		{
+			plan.WriteSource{Source: fleet.SourceRef{URL: "https://git.example/infra", File: "eks.tf"}, From: "1.36", To: "1.37", Message: "Upgrade"},
+			"Write eks.tf of https://git.example/infra: 1.36 → 1.37: Upgrade",
 		},
 		{
 			plan.Evict{Namespace: "shop", Pod: "web-1", UID: "uid-web-1", Node: "a-1"},
@@ -241,6 +250,7 @@ func TestAnswersThatAreNoErrors(t *testing.T) {
 		{cordon, apierrors.NewNotFound(nodes, "a-1"), act.Outdated},
 		{restore, apierrors.NewConflict(nodes, "a-1", errors.New("modified")), act.Outdated},
 		{claim, apierrors.NewAlreadyExists(leases, "refit"), act.Outdated},
+		{plan.WriteSource{}, source.ErrChanged, act.Outdated},
 		{release, apierrors.NewConflict(leases, "refit", errors.New("modified")), act.Outdated},
 	} {
 		t.Run(fmt.Sprint(c.action, ": ", c.answer), func(t *testing.T) {
