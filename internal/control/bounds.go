@@ -23,7 +23,7 @@ const (
 	evidenceRoom  = 120
 	intentRoom    = 120 // of which there are 32
 	declaredRoom  = 64
-	driftRoom     = 256
+	driftRoom     = 160
 	poolsRoom     = 6400
 	waveRoom      = 448 // of which there are 8
 	gateRoom      = 200 // and the half of it for what to do
