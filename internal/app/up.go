@@ -83,11 +83,6 @@ func up(ctx context.Context, options cli.UpOptions, ready func(*rest.Config)) (e
 	}
 	defer func() { err = errors.Join(err, logFile.Close()) }()
 	log := logFile.Logger
-	for _, prefix := range options.SourcePrefixes {
-		if err := source.CheckPrefix(prefix); err != nil {
-			return err
-		}
-	}
 	ctrl.SetLogger(logr.FromSlogHandler(log.Handler())) // before the first client: it would complain on the terminal
 
 	uid, err := prepare(ctx, target, options.Namespace)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -93,10 +94,7 @@ bearer's token on its second line where it wants one.`,
 			case port != 0 && flag(cmd, "kubeconfig") != "":
 				return fmt.Errorf("--port %d: is of the embedded hub, and --kubeconfig %s names another; leave one of them out", port, flag(cmd, "kubeconfig"))
 			}
-			if err := checkHosts(gateHosts); err != nil {
-				return err
-			}
-			if err := checkTelling(cmd, metrics, webhook); err != nil {
+			if err := errors.Join(checkHosts(gateHosts), checkPrefixes(prefixes), checkTelling(cmd, metrics, webhook)); err != nil {
 				return err
 			}
 			least, err := level.read()
@@ -131,6 +129,21 @@ func checkHosts(hosts []string) error {
 	for _, host := range hosts {
 		if u, err := url.Parse("http://" + host); err != nil || u.Host != host || u.Hostname() == "" || strings.HasSuffix(host, ":") {
 			return fmt.Errorf("--gate-host %q: is no host; write HOST or HOST:PORT, as in prometheus.monitoring:9090", host)
+		}
+	}
+	return nil
+}
+
+// checkPrefixes refuses what no repository is below.
+func checkPrefixes(prefixes []string) error {
+	for _, prefix := range prefixes {
+		u, err := url.Parse(prefix)
+		switch {
+		case err != nil || u.User != nil || u.RawQuery != "" || slices.Contains(strings.Split(prefix, "/"), ".."):
+			return errors.New("--source-prefix: an address has neither user, password, query nor ..")
+		case u.Scheme == "https" && u.Host != "", u.Scheme == "file" && u.Host == "" && u.Path != "", strings.HasPrefix(prefix, "/"):
+		default:
+			return fmt.Errorf("--source-prefix %q: name an https address, or the absolute path of a folder", prefix)
 		}
 	}
 	return nil

@@ -302,12 +302,3 @@ func hideUser(address string) string {
 	}
 	return "of the member"
 }
-
-// CheckPrefix tells what is wrong with an operator's prefix.
-func CheckPrefix(prefix string) error {
-	where, ok := plain(prefix)
-	if !ok || !strings.HasPrefix(where, "https://") && !strings.HasPrefix(where, "file:///") {
-		return fmt.Errorf("--source-prefix %s: name an https address, or a folder, without user and detours", hideUser(prefix))
-	}
-	return nil
-}
