@@ -110,7 +110,7 @@ func badValues(folder string) []badValue {
 		{"dashboard --listen", []string{"dashboard", "--listen", "[::]:0"}, "--listen [::]:0: is not on loopback, where the dashboard is for this machine alone; write it as 127.0.0.1:0, and reach it from elsewhere by ssh -L"},
 		{"dashboard --listen", []string{"dashboard", "--listen", "10.0.0.1:7777"}, "--listen 10.0.0.1:7777: is not on loopback, where the dashboard is for this machine alone; write it as 127.0.0.1:7777, and reach it from elsewhere by ssh -L"},
 		{"drift --output", []string{"drift", "-o", "JSON"}, `--output "JSON": is no format; name json or yaml, or leave it out for text`},
-		{"up --source-prefix", []string{"up", "--source-prefix", "git@git.example:infra"}, `--source-prefix "git@git.example:infra": name an https address, or the absolute path of a folder`},
+		{"up --source-prefix", []string{"up", "--source-prefix", "ssh://git.example/infra"}, `--source-prefix "ssh://git.example/infra": name an https address, or the absolute path of a folder`},
 		{"up --source-prefix", []string{"up", "--source-prefix", "https://ann:secret@git.example/infra"}, `--source-prefix: an address has neither user, password, query nor ..`},
 		{"up --source-prefix", []string{"up", "--source-prefix", "/srv/../etc"}, `--source-prefix: an address has neither user, password, query nor ..`},
 		{"why --output", []string{"why", "one", "-o", "JSON"}, `--output "JSON": is no format; name json or yaml, or leave it out for text`},

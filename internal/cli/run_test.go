@@ -57,6 +57,8 @@ func TestExitCodes(t *testing.T) {
 		{onHub("pause", "main", "--reason", "x"), 0},
 		{onHub("pause", "main"), 1},
 		{onHub("skip", "one", "--reason", "x"), 0},
+		{onHub("drift"), 0},
+		{onHub("drift", "nobody"), 1},
 		{onHub("skip", "nobody", "--reason", "x"), 1},
 		{onHub("resume", "main", "--reason", "x"), 0},
 		{onHub("resume", "edge", "--reason", "x"), 1},
