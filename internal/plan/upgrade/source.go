@@ -25,7 +25,7 @@ func writeBack(in Input, _ pass) (Step, bool) {
 	switch {
 	case !seen.Why.IsZero():
 		return Step{Why: seen.Why, Recheck: soon}, false
-	case in.Cluster.Declares(seen.Says, runs) >= 0:
+	case in.Cluster.Declares(seen.Says, in.Target) >= 0: // what runs may be ahead since: that is drift
 		return Step{}, true
 	case !why.IsZero():
 		return Step{Why: why, Recheck: later}, false

@@ -60,6 +60,9 @@ func TestWriteBack(t *testing.T) {
 			write "1.37.4" instead of "1.36.3" as module.eu_1.version in infra/eks.tf
 			SourceWriting: infra/eks.tf:12 is to say "1.37.4" instead of "1.36.3"
 			again in 2s`},
+		{name: "was written, and somebody took the cluster further since", situation: at(situation{
+			source: "WriteBack 1.37.2", declared: "1.36.3", controlPlane: "v1.37.4",
+		}), want: settles},
 		{name: "was changed by somebody", situation: at(situation{source: "WriteBack 1.35", declared: "1.36"}), want: `WriteBack v1.37.2
 			SourceChanged: infra/eks.tf:12 said "1.36" when the upgrade began, and says "1.35" by now: it is not made "1.37"
 			again in 15s`},
