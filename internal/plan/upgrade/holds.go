@@ -73,9 +73,12 @@ func holdNodes(in Input, p pass) (Step, bool) {
 	}
 	step, done := windDown(in, p)
 	step.Name, step.Hop, step.Memory = Nodes, p.to, in.Memory
-	if done {
+	switch {
+	case done:
 		step.Why, step.Recheck = why, in.Now.Add(pollWaiting)
 		step.Memory = in.Memory.leave(p, Nodes, in.Now)
+	case in.Memory.started(p, Nodes): // a provider may show late what it was asked for
+		step.Memory = in.Memory.enter(p, Nodes, in.Now, step)
 	}
 	return step, true
 }

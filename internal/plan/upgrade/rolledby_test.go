@@ -152,6 +152,22 @@ func TestForeignChange(t *testing.T) {
 	}
 }
 
+// TestLateRoll: what a provider shows late is in hand again, and waited for by
+// whoever then supersedes the upgrade.
+func TestLateRoll(t *testing.T) {
+	s := situation{
+		from: "v1.36.3", controlPlane: "v1.37.2", rolledBy: fleet.ByProvider, frozen: true,
+		memory:     "v1.37.2 ControlPlane 9m 8m\n v1.37.2 Nodes 5m 4m",
+		operations: []fleet.Operation{poolOperation(running(poolToken("v1.37.2"), "v1.37.2"))},
+	}
+	in := s.input()
+	in.Memory = upgrade.Next(in).Memory
+	in.Superseded = fleet.Reason{Code: fleet.FleetMovedOn, Message: "the fleet wants another release"}
+	if step := upgrade.Next(in); step.Outcome != upgrade.Going || step.Why.Code != fleet.OperationRunning {
+		t.Errorf("while the pool is rolled, it is %s, for %s; want it to wait for that", step.Outcome, step.Why.Code)
+	}
+}
+
 func rolledByRefit(pools []world.Pool) {
 	for i := range pools {
 		pools[i].RolledBy = fleet.ByRefit
