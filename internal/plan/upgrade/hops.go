@@ -74,6 +74,24 @@ func (p pass) rolls(in Input, pool fleet.Pool) bool {
 	return p.last() || begun || inHand(in, pool) || tooOldFor(in.Cluster, pool, p.next)
 }
 
+// rolled are the pools whose nodes are replaced in this pass. First come those that
+// lack nodes, be it that a provider gave none for one that was removed: pods of the
+// others may have nowhere else to go. So one that has no node at all is filled before
+// any other is rolled.
+func (p pass) rolled(in Input) []fleet.Pool {
+	pools := slices.DeleteFunc(slices.Clone(in.Cluster.Pools), func(pool fleet.Pool) bool { return !p.rolls(in, pool) })
+	for _, pool := range in.Cluster.Pools {
+		if len(pools) > 0 && lacks(pool) == pool.Size && lacks(pool) > 0 && !p.rolls(in, pool) {
+			pools = append(pools, pool)
+		}
+	}
+	slices.SortStableFunc(pools, func(a, b fleet.Pool) int { return min(lacks(b), 1) - min(lacks(a), 1) })
+	return pools
+}
+
+// lacks is how many nodes a pool has less than it is to have.
+func lacks(pool fleet.Pool) int { return max(0, pool.Size-len(pool.Nodes)) }
+
 // tooOldFor tells whether a kubelet of the pool is further behind than a
 // control plane of that minor allows.
 func tooOldFor(c fleet.Cluster, pool fleet.Pool, minor int) bool {

@@ -312,3 +312,44 @@ func TestNodesOnTheWay(t *testing.T) {
 		},
 	}.run(t)
 }
+
+// TestPoolsThatLackNodes: they come first, and one that has none takes part in every
+// roll, for pods of the others may have nowhere else to go.
+func TestPoolsThatLackNodes(t *testing.T) {
+	const baked = "v1.36.3 ControlPlane 29m 28m\n v1.36.3 Bake 28m 23m\n"
+	for _, test := range []struct {
+		name, nodes string
+		second      fleet.Pool
+		want        string
+	}{
+		{"whole", "v1.33.9", pool("b", 1, "v1.33.9"), "add node to pool a for i-a"},
+		{"one of two is left", "v1.33.9", pool("b", 2, "v1.33.9"), "add node to pool b for i-b"},
+		{"one of two is left, which may stay", "v1.33.9", pool("b", 2, "v1.35.1"), "add node to pool a for i-a"},
+		{"none is left", "v1.33.9", pool("b", 1, ""), "set template of pool b v1.35.1 → v1.36.3"},
+		{"none is wanted", "v1.33.9", pool("b", 0, ""), "add node to pool a for i-a"},
+		{"none is left, and nothing is rolled", "v1.35.1", pool("b", 1, ""), ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			in := situation{from: "v1.35.1", controlPlane: "v1.36.3", nodes: test.nodes, template: "v1.36.3", memory: baked}.input()
+			in.Cluster.Pools = append(in.Cluster.Pools, test.second)
+			got := ""
+			if step := upgrade.Next(in); len(step.Actions) > 0 {
+				got = step.Actions[0].String()
+			}
+			if got != test.want {
+				t.Errorf("it begins with %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// pool has one node, or none.
+func pool(name string, size int, node string) fleet.Pool {
+	p := fleet.Pool{Name: name, Size: size, Template: version("v1.36.3"), RolledBy: fleet.ByRefit}
+	if node == "" {
+		p.Template = version("v1.35.1")
+		return p
+	}
+	p.Nodes = []fleet.Node{{Name: name, UID: "uid-" + name, Instance: "i-" + name, Ready: true, Built: version(node), Version: version(node)}}
+	return p
+}

@@ -154,10 +154,7 @@ func nodes(in Input, p pass) (Step, bool) {
 	if !in.Cluster.ControlPlane.Ready && in.Memory.past(p, Nodes) {
 		return Step{}, true // they were seen there; the step after them waits
 	}
-	for _, pool := range in.Cluster.Pools {
-		if !p.rolls(in, pool) {
-			continue
-		}
+	for _, pool := range p.rolled(in) {
 		if step, done := roll(in, p, pool, false); !done {
 			return step, false
 		}
