@@ -43,10 +43,10 @@ func troubles() []trouble {
 		{"a step takes hours", (*fleetRun).slow},
 		{"a restored hub", func(r *fleetRun) { r.hub.Lives = []string{"uid-of-the-old-one"} }},
 		{"somebody takes nodes back again", (*fleetRun).moveBack},
-		{"a call is not answered", func(r *fleetRun) { r.any().AnswerNext(world.Unanswered) }},
+		{"a call is not answered, and a push", (*fleetRun).lose},
 		{"a provider is busy", func(r *fleetRun) { r.any().AnswerNext(world.Waiting) }},
 		{"a provider refuses for good", func(r *fleetRun) { r.any().AnswerNext(world.Stopped) }},
-		{"a provider refuses for good, again", func(r *fleetRun) { r.any().AnswerNext(world.Stopped) }},
+		{"a provider refuses for good, with nodes in hand", (*fleetRun).refuse},
 		{"a node changes at the last moment", func(r *fleetRun) { r.any().AnswerNext(world.Outdated) }},
 		{"a node that no provider answers for", func(r *fleetRun) { r.any().Stray(true) }},
 		{"a node changes at the last moment, again", func(r *fleetRun) { r.any().AnswerNext(world.Outdated) }},
@@ -58,10 +58,9 @@ func troubles() []trouble {
 		{"an add-on is accepted in part", func(r *fleetRun) { r.any().RefuseNext() }},
 		{"add-ons fall sick", func(r *fleetRun) { r.any().SickenAddOns(true) }},
 		{"somebody else changes an add-on", func(r *fleetRun) { r.any().BeginAddOn() }},
-		{"somebody writes another version", func(r *fleetRun) { r.any().RewriteNext() }},
-		{"a repository is out of reach", func(r *fleetRun) { r.any().HideSource(fleet.SourceUnreachable) }},
+		{"somebody writes another version", func(r *fleetRun) { r.each((*world.Cluster).RewriteNext) }},
+		{"a repository is out of reach", func(r *fleetRun) { r.each(func(c *world.Cluster) { c.HideSource(fleet.SourceUnreachable) }) }},
 		{"a version is computed", func(r *fleetRun) { r.any().HideSource(fleet.SourceRefused) }},
-		{"the answer to a push is lost", func(r *fleetRun) { r.any().LoseNext() }},
 		{"a budget that allows nothing", func(r *fleetRun) { r.any().Squeeze() }},
 	}
 }
@@ -81,6 +80,13 @@ func (r *fleetRun) trouble() {
 }
 
 func (r *fleetRun) any() *world.Cluster { return r.clusters[r.draw.IntN(len(r.clusters))] }
+
+// each befalls all: their versions are declared in one repository.
+func (r *fleetRun) each(befall func(*world.Cluster)) {
+	for _, c := range r.clusters {
+		befall(c)
+	}
+}
 
 func (r *fleetRun) someone() string { return r.in.Members[r.draw.IntN(len(r.in.Members))].Name }
 
@@ -113,6 +119,25 @@ func (r *fleetRun) abort() {
 			return
 		}
 	}
+}
+
+// refuse lets a provider refuse for good what is asked of it while nodes are in hand,
+// or whatever comes next where none are.
+func (r *fleetRun) refuse() {
+	c := r.any()
+	for _, f := range r.flights {
+		if f.Outcome == rollout.Running && len(r.clusters[f.cluster].CordonedBy(f.uid)) > 0 {
+			c = r.clusters[f.cluster]
+		}
+	}
+	c.AnswerNext(world.Stopped)
+}
+
+// lose lets the next call not arrive, and the next push arrive without an answer.
+func (r *fleetRun) lose() {
+	c := r.any()
+	c.AnswerNext(world.Unanswered)
+	c.LoseNext()
 }
 
 // roll begins a revision: of the same version under another name, mostly.

@@ -18,12 +18,13 @@ type source struct {
 	Source
 
 	commits int
-	// why it is not known, theirs what somebody has written, and during which upgrade,
-	// and losesNext that the next push arrives, and its answer does not.
-	why       fleet.Reason
-	theirs    fleet.Declared
-	during    string
-	losesNext bool
+	// why it is not known, theirs what somebody has written instead of before, and
+	// during which upgrade, and losesNext that the next push arrives, and its answer
+	// does not.
+	why            fleet.Reason
+	theirs, before fleet.Declared
+	during         string
+	losesNext      bool
 	// rewriteNext lets somebody write at the next operation.
 	rewriteNext bool
 }
@@ -95,7 +96,7 @@ func (c *Cluster) rewrite() {
 	if !c.source.rewriteNext || c.source.theirs != "" {
 		return
 	}
-	c.source.rewriteNext = false
+	c.source.rewriteNext, c.source.before = false, c.source.Says
 	to := c.source.Says.Version()
 	to.Minor, to.Patch = to.Minor-1, to.Patch+1
 	c.source.Says = c.source.Says.Like(to)
@@ -103,13 +104,19 @@ func (c *Cluster) rewrite() {
 }
 
 // Reconcile lets whoever wrote another version write the one that the cluster runs,
-// as long as it is being upgraded.
+// as long as that upgrade lasts: the one after it goes by what it has found. Whoever
+// so writes what was there before leaves the rest to the upgrade.
 func (c *Cluster) Reconcile() {
-	if c.source.theirs == "" {
+	next := c.claim.Upgrade != "" && c.claim.Upgrade != c.source.during
+	switch {
+	case c.source.theirs == "":
+		return
+	case next:
+		c.source.theirs = ""
 		return
 	}
 	c.source.Says = c.source.Says.Like(c.version)
-	if c.source.theirs = c.source.Says; c.claim.Upgrade != c.source.during {
+	if c.source.theirs = c.source.Says; c.source.Says == c.source.before {
 		c.source.theirs = ""
 	}
 	c.present = c.picture()
