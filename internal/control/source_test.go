@@ -11,6 +11,7 @@ import (
 
 	v1 "refit.dev/refit/api/v1alpha1"
 	"refit.dev/refit/internal/fleet"
+	"refit.dev/refit/internal/provider"
 	"refit.dev/refit/internal/source"
 )
 
@@ -21,6 +22,7 @@ type declared struct {
 	read    time.Time
 	writes  []string
 	message string
+	refuses error
 }
 
 func (d *declared) Seen(what fleet.SourceRef, _ time.Duration) fleet.Source {
@@ -33,6 +35,9 @@ func (d *declared) Seen(what fleet.SourceRef, _ time.Duration) fleet.Source {
 func (d *declared) Write(_ context.Context, _ fleet.SourceRef, from, to fleet.Declared, message string) error {
 	if d.says != from {
 		return source.ErrChanged
+	}
+	if d.refuses != nil {
+		return d.refuses
 	}
 	d.says, d.writes, d.message = to, append(d.writes, string(from+" → "+to)), message
 	return nil
@@ -136,5 +141,30 @@ func TestUpgradesLeaveWhatOthersWrote(t *testing.T) {
 		t.Errorf("waits for %+v, after writes %v", up.Status.Why, l.declared.writes)
 	}
 	l.declared.says = "1.37"
+	l.until("done", l.ended("eu-1.1", "Done"))
+}
+
+// TestUpgradesTellOfARefusedPush: for how long, and what to do; and once it is not
+// refused any more, the upgrade goes on.
+func TestUpgradesTellOfARefusedPush(t *testing.T) {
+	l := newLoops(t)
+	l.addMember("eu-1", shape{version: "v1.36.3", offers: []string{"v1.37.2"}, pools: map[string]int{"a": 1}, floor: -1}).surge = 1
+	l.declares("eu-1", "WriteBack")
+	l.declared.says = "1.36"
+	why := fleet.Reason{Code: fleet.SourceRefused, Object: "repository x", Message: "main is protected", Fix: "let Refit push"}
+	l.declared.refuses = &provider.Fault{Class: provider.Wait, Why: why}
+	l.addRelease("2026.11", "v1.37.2")
+	l.addFleet("main", "2026.11", nil)
+	told := func() *v1.Why { return l.upgrade("eu-1.1").Status.Why }
+	l.until("it is told", func() bool { return l.upgrade("eu-1.1") != nil && told() != nil && told().Code == "SourceRefused" })
+	first := told().Since
+	for range 5 {
+		l.clock.Step(time.Minute)
+		l.turn()
+		if got := told(); got == nil || got.Message != why.Message || got.Fix != why.Fix || got.Since != first {
+			t.Errorf("tells %+v, want %+v since %s", got, why, first)
+		}
+	}
+	l.declared.refuses = nil
 	l.until("done", l.ended("eu-1.1", "Done"))
 }

@@ -91,7 +91,7 @@ func (u *Upgrades) Reconcile(ctx context.Context, key types.NamespacedName) (ctr
 	// Record: what is about to be done is on the object before it is done.
 	// A fault is told until a try succeeds: another try is no news.
 	told := step
-	if codeOf(up.Status.Why) == string(fleet.ProviderFault) && len(step.Actions) > 0 {
+	if faulted(up) && len(step.Actions) > 0 {
 		told.Why = observe.Reason(up.Status.Why)
 	}
 	if err := u.record(ctx, up, sight.in, told); err != nil {
@@ -352,7 +352,10 @@ func (u *Upgrades) fault(ctx context.Context, up *v1.ClusterUpgrade, cause error
 		return again(cause)
 	}
 	fault := provider.AsFault(cause)
-	reason := fleet.Reason{Code: fleet.ProviderFault, Message: cause.Error(), Object: "member " + up.Spec.Member}
+	reason := fault.Why
+	if reason.IsZero() {
+		reason = fleet.Reason{Code: fleet.ProviderFault, Message: cause.Error(), Object: "member " + up.Spec.Member}
+	}
 	if codeOf(up.Status.Why) == string(reason.Code) {
 		reason.Since = up.Status.Why.Since.Time
 	}
@@ -370,6 +373,12 @@ func (u *Upgrades) fault(ctx context.Context, up *v1.ClusterUpgrade, cause error
 		return ctrl.Result{RequeueAfter: max(fault.After, retryAfter)}, u.wait(ctx, up, reason)
 	}
 	return ctrl.Result{}, fmt.Errorf("fault of unknown class %q: %w", fault.Class, cause)
+}
+
+// faulted tells whether what was last done came to a fault.
+func faulted(up *v1.ClusterUpgrade) bool {
+	code := fleet.Code(codeOf(up.Status.Why))
+	return code == fleet.ProviderFault || code == fleet.SourceRefused
 }
 
 // again asks for another try without delay where the object has merely moved

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"refit.dev/refit/internal/fleet"
 )
 
 // Class says what to do about a fault.
@@ -37,7 +39,10 @@ type Fault struct {
 	Code  string
 	// After is when it is worth looking again; 0 leaves it to the caller.
 	After time.Duration
-	Err   error
+	// Why tells people more than that the provider refused, where it is not the
+	// provider that has; zero elsewhere.
+	Why fleet.Reason
+	Err error
 }
 
 // Error is the fault's code and cause.

@@ -34,6 +34,9 @@ const (
 // errMoved tells that the branch is not where it was read any more.
 var errMoved = errors.New("somebody has pushed meanwhile")
 
+// errRefused tells that the server does not want a push, whatever is in it.
+var errRefused = errors.New("the push is refused")
+
 // remote is a branch of a repository.
 type remote struct {
 	endpoint *transport.Endpoint
@@ -116,6 +119,21 @@ func (r remote) fetch(ctx context.Context, known string) (snapshot, error) {
 	}
 	defer pack.Close()
 	return s, packfile.UpdateObjectStorage(s.objects, io.LimitReader(pack, mostBytes))
+}
+
+// newest is the newest commit of the branch.
+func (r remote) newest(ctx context.Context) (plumbing.Hash, error) {
+	session, err := r.client.NewUploadPackSession(r.endpoint, nil)
+	if err != nil {
+		return plumbing.ZeroHash, err
+	}
+	defer session.Close()
+	refs, err := session.AdvertisedReferencesContext(ctx)
+	if err != nil {
+		return plumbing.ZeroHash, err
+	}
+	_, commit, err := r.head(refs)
+	return commit, err
 }
 
 // bounded is a storage in memory that takes only so much.
@@ -258,7 +276,7 @@ func (r remote) push(ctx context.Context, s snapshot, commit plumbing.Hash, fres
 	defer session.Close()
 	refs, err := session.AdvertisedReferencesContext(ctx)
 	if err != nil {
-		return err
+		return s.refusal(err)
 	}
 	if refs.References[s.branch.String()] != s.commit {
 		return errMoved
@@ -271,8 +289,16 @@ func (r remote) push(ctx context.Context, s snapshot, commit plumbing.Hash, fres
 	request.Commands = []*packp.Command{{Name: s.branch, Old: s.commit, New: commit}}
 	request.Packfile = io.NopCloser(&pack)
 	report, err := session.ReceivePack(ctx, request)
-	if err == nil && report != nil {
-		err = report.Error()
+	if err != nil && report != nil && report.UnpackStatus == "ok" { // so it is the branch that must not be moved
+		return fmt.Errorf("%w on branch %s: %s", errRefused, s.branch.Short(), report.CommandStatuses[0].Status)
+	}
+	return s.refusal(err)
+}
+
+// refusal tells an error that asks for another right from all others.
+func (s snapshot) refusal(err error) error {
+	if errors.Is(err, transport.ErrAuthenticationRequired) || errors.Is(err, transport.ErrAuthorizationFailed) {
+		return fmt.Errorf("%w on branch %s: %w", errRefused, s.branch.Short(), err)
 	}
 	return err
 }

@@ -29,6 +29,9 @@ const (
 	// a write.
 	readWithin  = 2 * time.Minute
 	writeWithin = 45 * time.Second
+	// refusedFor is how long a server that refused a push is left alone: people change
+	// the rules of branches, if they do, in minutes.
+	refusedFor = time.Minute
 	// readers is how many repositories are read at once.
 	readers = 8
 )
@@ -213,10 +216,25 @@ func (g *Git) retry(ctx context.Context, r remote, what fleet.SourceRef, want wi
 	for try := 0; try < tries && errors.Is(err, errMoved); try++ {
 		err = g.write(ctx, r, what, want)
 	}
-	if err != nil && !errors.Is(err, ErrChanged) {
-		err = &provider.Fault{Class: provider.Retry, Code: provider.CodeUnreachable, Err: fmt.Errorf("repository %s: %w", what.URL, err)}
+	return faultOf(what, err)
+}
+
+// faultOf says what to do about a write that came to nothing.
+func faultOf(what fleet.SourceRef, err error) error {
+	where := "repository " + what.URL
+	switch {
+	case err == nil, errors.Is(err, ErrChanged):
+		return err
+	case errors.Is(err, errRefused):
+		return &provider.Fault{
+			Class: provider.Wait, Code: provider.CodeUnauthorized, After: refusedFor, Err: fmt.Errorf("%s: %w", where, err),
+			Why: fleet.Reason{
+				Code: fleet.SourceRefused, Object: where, Message: fmt.Sprintf("%s: %s", where, err),
+				Fix: "let Refit push to that branch, or commit the new version yourself, or set the member's spec.source.mode to Report; the upgrade goes on by itself",
+			},
+		}
 	}
-	return err
+	return &provider.Fault{Class: provider.Retry, Code: provider.CodeUnreachable, Err: fmt.Errorf("%s: %w", where, err)}
 }
 
 // write is one try.
@@ -245,7 +263,7 @@ func (g *Git) write(ctx context.Context, r remote, what fleet.SourceRef, want wi
 		return err
 	}
 	if err := r.push(ctx, s, commit, fresh); err != nil {
-		return g.moved(ctx, r, s, err)
+		return moved(ctx, r, s, err)
 	}
 	s.commit = commit
 	g.note(what, s)
@@ -253,8 +271,11 @@ func (g *Git) write(ctx context.Context, r remote, what fleet.SourceRef, want wi
 }
 
 // moved tells a push that came too late from one that the server does not want.
-func (g *Git) moved(ctx context.Context, r remote, s snapshot, cause error) error {
-	if now, err := r.fetch(ctx, s.commit.String()); err == nil && now.commit != s.commit {
+func moved(ctx context.Context, r remote, s snapshot, cause error) error {
+	if errors.Is(cause, errMoved) {
+		return cause
+	}
+	if now, err := r.newest(ctx); err == nil && now != s.commit {
 		return errMoved
 	}
 	return cause
