@@ -2,9 +2,11 @@ package source
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,10 +18,10 @@ import (
 	"refit.dev/refit/internal/provider"
 )
 
-// repository is a bare one with a file, and somebody's clone of it.
+// repository is a bare one with a file.
 type repository struct {
-	t           *testing.T
-	bare, clone string
+	t    *testing.T
+	bare string
 }
 
 const declared = "# payments\r\nmodule \"eu_1\" {\r\n  version   =  \"1.36\" # Ã©\r\n}\r\nmodule \"eu_2\" { version = \"1.36\" }\r\n"
@@ -27,25 +29,24 @@ const declared = "# payments\r\nmodule \"eu_1\" {\r\n  version   =  \"1.36\" # Ã
 func newRepository(t *testing.T) repository {
 	t.Helper()
 	r := repository{t: t, bare: filepath.Join(t.TempDir(), "infra.git")}
-	r.clone = filepath.Join(t.TempDir(), "clone")
-	r.git("init", "-q", "--bare", "-b", "main", r.bare)
-	r.git("clone", "-q", r.bare, r.clone)
-	r.write("infra/eks.tf", declared)
-	r.write("README.md", "infra\n")
-	if err := os.Symlink("/etc/passwd", filepath.Join(r.clone, "link.tf")); err != nil {
+	r.git("", "init", "-q", "--bare", "-b", "main", "--template=", r.bare)
+	// Nothing here is to outlast the test: neither written through to the disk nor packed.
+	config, err := os.OpenFile(filepath.Join(r.bare, "config"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(filepath.Join(r.clone, "infra/eks.tf"), 0o755); err != nil { //nolint:gosec // that it stays so is the point
+	_, err = config.WriteString("[core]\n\tfsync = none\n[receive]\n\tautogc = false\n")
+	if err := errors.Join(err, config.Close()); err != nil {
 		t.Fatal(err)
 	}
-	r.push("Begin")
+	r.push("Begin", "100755 infra/eks.tf", declared, "100644 README.md", "infra\n", "120000 link.tf", "/etc/passwd")
 	return r
 }
 
-func (r repository) git(args ...string) string {
+func (r repository) git(input string, args ...string) string {
 	r.t.Helper()
 	cmd := exec.CommandContext(r.t.Context(), "git", args...)
-	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_AUTHOR_NAME=ann", "GIT_AUTHOR_EMAIL=a@x", "GIT_COMMITTER_NAME=ann", "GIT_COMMITTER_EMAIL=a@x")
+	cmd.Env, cmd.Stdin = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_DIR="+r.bare), strings.NewReader(input)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		r.t.Fatalf("git %v: %v\n%s", args, err, out)
@@ -53,29 +54,26 @@ func (r repository) git(args ...string) string {
 	return string(out)
 }
 
-func (r repository) write(name, content string) {
+// push is somebody's commit of files, each a mode and a name, and what is in it. It
+// takes one process, where a clone takes a dozen.
+func (r repository) push(message string, files ...string) {
 	r.t.Helper()
-	path := filepath.Join(r.clone, name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		r.t.Fatal(err)
+	var stream strings.Builder
+	fmt.Fprintf(&stream, "commit refs/heads/main\ncommitter ann <a@x> 1793000000 +0000\ndata %d\n%s\n", len(message), message)
+	if message != "Begin" {
+		stream.WriteString("from refs/heads/main^0\n")
 	}
-	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-		r.t.Fatal(err)
+	for file := range slices.Chunk(files, 2) {
+		mode, name, _ := strings.Cut(file[0], " ")
+		fmt.Fprintf(&stream, "M %s inline %s\ndata %d\n%s\n", mode, name, len(file[1]), file[1])
 	}
+	r.git(stream.String(), "fast-import", "--quiet")
 }
 
-// push is somebody's commit of all that they have changed.
-func (r repository) push(message string) {
-	r.t.Helper()
-	r.git("-C", r.clone, "add", "-A")
-	r.git("-C", r.clone, "commit", "-q", "-m", message)
-	r.git("-C", r.clone, "push", "-q", "origin", "HEAD:main")
-}
-
-func (r repository) file() string { return r.git("--git-dir", r.bare, "show", "main:infra/eks.tf") }
+func (r repository) file() string { return r.git("", "show", "main:infra/eks.tf") }
 
 func (r repository) log() []string {
-	return strings.Fields(r.git("--git-dir", r.bare, "log", "--format=%f", "main"))
+	return strings.Fields(r.git("", "log", "--format=%f", "main"))
 }
 
 func (r repository) ref() fleet.SourceRef {
@@ -114,7 +112,7 @@ func TestSeen(t *testing.T) {
 	if s.Says != "1.36" || s.Place() != "infra/eks.tf:3" || !s.Why.IsZero() || s.At.IsZero() {
 		t.Errorf("seen: %+v", s)
 	}
-	if want := strings.TrimSpace(r.git("--git-dir", r.bare, "rev-parse", "main")); s.Commit != want {
+	if want := strings.TrimSpace(r.git("", "rev-parse", "main")); s.Commit != want {
 		t.Errorf("commit %s, want %s", s.Commit, want)
 	}
 	for _, test := range []struct {
@@ -130,7 +128,7 @@ func TestSeen(t *testing.T) {
 		{"no branch", func(s *fleet.SourceRef) { s.Branch = "prod" }, fleet.SourceUnreachable, "the repository has no branch prod"},
 		{"a branch", func(s *fleet.SourceRef) { s.Branch = "main" }, "", ""},
 		{"no repository", func(s *fleet.SourceRef) { s.URL += "x" }, fleet.SourceUnreachable, "not found"},
-		{"not listed", func(s *fleet.SourceRef) { s.URL = r.clone }, fleet.SourceRefused, "repository " + r.clone + " is not among those that Refit may use"},
+		{"not listed", func(s *fleet.SourceRef) { s.URL = "/srv" }, fleet.SourceRefused, "repository /srv" + " is not among those that Refit may use"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			what := r.ref()
@@ -213,12 +211,12 @@ func TestWrite(t *testing.T) {
 	if got := strings.Join(r.log(), " "); got != "Upgrade-eu-1 Begin" {
 		t.Errorf("commits: %s", got)
 	}
-	if got := r.git("--git-dir", r.bare, "show", "--format=%an%n%B", "--summary", "--stat", "main"); !strings.HasPrefix(got, "Refit\nUpgrade eu-1\n\nRelease: 2026.11\n") ||
+	if got := r.git("", "show", "--format=%an%n%B", "--summary", "--stat", "main"); !strings.HasPrefix(got, "Refit\nUpgrade eu-1\n\nRelease: 2026.11\n") ||
 		!strings.Contains(got, "1 file changed, 1 insertion(+), 1 deletion(-)") || strings.Contains(got, "mode change") {
 		t.Errorf("commit:\n%s", got)
 	}
-	r.git("--git-dir", r.bare, "fsck", "--strict", "--full")
-	if s := g.Seen(r.ref(), time.Minute); s.Says != "1.37" || s.Commit != strings.TrimSpace(r.git("--git-dir", r.bare, "rev-parse", "main")) {
+	r.git("", "fsck", "--strict", "--full")
+	if s := g.Seen(r.ref(), time.Minute); s.Says != "1.37" || s.Commit != strings.TrimSpace(r.git("", "rev-parse", "main")) {
 		t.Errorf("seen at once: %+v", s)
 	}
 	// The answer got lost: it is written once all the same.
@@ -251,8 +249,7 @@ func TestSomebodyPushesFirst(t *testing.T) {
 				t.Fatal(err)
 			}
 			to.client = &meddling{Transport: to.client, times: test.times, before: func() {
-				r.write("infra/eks.tf", test.theirs)
-				r.push("Theirs")
+				r.push("Theirs", "100755 infra/eks.tf", test.theirs)
 			}}
 			err = r.open().retry(t.Context(), to, r.ref(), want("1.36", "1.37"))
 			if changed := test.name == "the value"; errors.Is(err, ErrChanged) != changed || err != nil && !changed {
@@ -275,8 +272,7 @@ func TestSomebodyPushesFirst(t *testing.T) {
 		n := 0
 		to.client = &meddling{Transport: to.client, times: 99, before: func() {
 			n++
-			r.write("README.md", strings.Repeat("x", n))
-			r.push("Theirs")
+			r.push("Theirs", "100644 README.md", strings.Repeat("x", n))
 		}}
 		err = r.open().retry(t.Context(), to, r.ref(), want("1.36", "1.37"))
 		if fault := provider.AsFault(err); n != tries || fault.Class != provider.Retry || !errors.Is(err, errMoved) {
@@ -292,12 +288,19 @@ func TestSomebodyPushesFirst(t *testing.T) {
 func TestRefusedPush(t *testing.T) {
 	r := newRepository(t)
 	hook := "#!/bin/sh\necho asked >> asked\nexit 1\n"
+	if err := os.Mkdir(filepath.Join(r.bare, "hooks"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(filepath.Join(r.bare, "hooks", "pre-receive"), []byte(hook), 0o755); err != nil { //nolint:gosec // it is run
 		t.Fatal(err)
 	}
 	err := r.open().Write(t.Context(), r.ref(), "1.36", "1.37", "m")
-	if fault := provider.AsFault(err); err == nil || fault.Class != provider.Retry || !strings.Contains(err.Error(), "pre-receive hook declined") {
-		t.Errorf("write: %v", err)
+	fault := provider.AsFault(err)
+	if fault.Class != provider.Wait || fault.After < time.Minute || fault.Why.Code != fleet.SourceRefused || fault.Why.Fix == "" {
+		t.Errorf("write: %+v", fault)
+	}
+	if want := "repository " + r.bare + ": the push is refused on branch main: pre-receive hook declined"; fault.Why.Message != want {
+		t.Errorf("it says %q, want %q", fault.Why.Message, want)
 	}
 	asked, _ := os.ReadFile(filepath.Join(r.bare, "asked"))
 	if string(asked) != "asked\n" || r.file() != declared {
