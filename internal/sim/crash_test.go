@@ -30,6 +30,9 @@ type strategy struct {
 	lack   int
 	// addOns are there, at 1.11.0, and wanted at 1.12.0.
 	addOns []v1.AddOn
+	// source says this, and is written; commits are what becomes of it.
+	source  fleet.Declared
+	commits []string
 }
 
 // quick is a cloud where nothing takes long: what is tried is the order of
@@ -52,6 +55,7 @@ func strategies() []strategy {
 		{name: "add-ons", from: "v1.36.3", pools: two[:1:1], nodes: bySurge, surge: 1, addOns: []v1.AddOn{
 			addOn("policies", fleet.BeforeControlPlane), addOn("dns", fleet.BetweenControlPlaneAndNodes), addOn("agent", fleet.AfterNodes),
 		}},
+		{name: "source", from: "v1.36.3", pools: two[:1:1], nodes: bySurge, surge: 1, source: "v1.36", commits: []string{"v1.36 → v1.37"}},
 		{name: "lags", mode: fake.Mode{Lag: 3 * time.Second}, from: "v1.36.3", suffix: "-gke.900", pools: two, nodes: bySurge, surge: 1},
 	}
 }
@@ -78,6 +82,7 @@ func (s strategy) world(t *testing.T) (*sim.World, *sim.Hub) {
 	for _, a := range s.addOns {
 		w.AddAddOn("eu-1", world.AddOn{Name: a.Name, At: version(t, "1.11.0"), Values: "{}"})
 	}
+	w.Declare(place(), s.source)
 	hub, err := w.AddHub("main")
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +90,7 @@ func (s strategy) world(t *testing.T) (*sim.World, *sim.Hub) {
 	for _, err := range []error{
 		hub.Add(t.Context(), &v1.MemberCluster{
 			ObjectMeta: metav1.ObjectMeta{Namespace: sim.Namespace, Name: "eu-1"},
-			Spec:       v1.MemberClusterSpec{Provider: v1.MemberProvider{Fake: &v1.FakeProvider{}}},
+			Spec:       v1.MemberClusterSpec{Provider: v1.MemberProvider{Fake: &v1.FakeProvider{}}, Source: s.declared()},
 		}),
 		hub.Add(t.Context(), &v1.Release{ObjectMeta: metav1.ObjectMeta{Name: "2026.11"}, Spec: v1.ReleaseSpec{Bundle: v1.Bundle{Kubernetes: "v1.37.2", AddOns: s.addOns}}}),
 		hub.Add(t.Context(), &v1.Fleet{
@@ -101,6 +106,20 @@ func (s strategy) world(t *testing.T) (*sim.World, *sim.Hub) {
 		}
 	}
 	return w, hub
+}
+
+// place is where the member's version is declared.
+func place() fleet.SourceRef {
+	return fleet.SourceRef{URL: "https://git.example/infra", File: "eks.tf", Attribute: "module.eu_1.version"}
+}
+
+// declared is the member's source, where the strategy has one.
+func (s strategy) declared() *v1.MemberSource {
+	if s.source == "" {
+		return nil
+	}
+	at := place()
+	return &v1.MemberSource{Mode: string(fleet.WriteBack), Git: v1.GitSource{URL: at.URL}, Terraform: v1.TerraformSource{File: at.File, Attribute: at.Attribute}}
 }
 
 // run upgrades the member, and is what became of it.
@@ -168,6 +187,9 @@ func (s strategy) crash(t *testing.T, n int, mode sim.Mode, want sim.Effects) {
 	got.Evicted, want.Evicted = 0, 0 // pods may move to where they must leave again
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("%s: (-undisturbed +now):\n%s\n%s", name, diff, tail(w.Timeline()))
+	}
+	if diff := cmp.Diff(s.commits, w.Commits(place())); diff != "" {
+		t.Errorf("%s: commits (-want +got):\n%s", name, diff)
 	}
 	for _, sentence := range w.Broken() {
 		t.Errorf("%s: %s", name, sentence)

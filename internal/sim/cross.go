@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	v1 "refit.dev/refit/api/v1alpha1"
+	"refit.dev/refit/internal/fleet"
 	"refit.dev/refit/internal/provider"
 	"refit.dev/refit/internal/provider/fake"
 )
@@ -117,6 +118,7 @@ func (w *World) redeliver() {
 type picture struct {
 	hub      client.Reader
 	clusters map[string]provider.Observation
+	declared map[fleet.SourceRef]declaration
 }
 
 func (h *Hub) picture() picture {
@@ -146,7 +148,7 @@ func (h *Hub) picture() picture {
 			seen[name] = o
 		}
 	}
-	return picture{hub: clientfake.NewClientBuilder().WithScheme(h.memory.Scheme()).WithObjects(objects...).Build(), clusters: seen}
+	return picture{hub: clientfake.NewClientBuilder().WithScheme(h.memory.Scheme()).WithObjects(objects...).Build(), clusters: seen, declared: h.world.declarations()}
 }
 
 // show lets the hub's cache, and the providers, show a picture for a while.

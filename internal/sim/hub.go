@@ -74,7 +74,7 @@ func (h *Hub) Start() {
 	log, clock := slog.New(slog.DiscardHandler), h.world.Clock
 	clients := &member.Clients{}
 	port := &port{Cloud: h.world.Cloud, hub: h}
-	clusters := &observe.Clusters{Providers: map[string]provider.Provider{"fake": port, "local": port}, Members: clients, AddOns: helm{h}, Clock: clock}
+	clusters := &observe.Clusters{Providers: map[string]provider.Provider{"fake": port, "local": port}, Members: clients, AddOns: helm{h}, Sources: git{h}, Clock: clock}
 	h.asker = newAsker(h)
 	h.fleets = &control.Fleets{
 		Client: h.own, Reader: quorum{h.memory}, Clock: clock, Namespace: Namespace, Hub: h.uid(), Log: log,
@@ -83,7 +83,7 @@ func (h *Hub) Start() {
 	}
 	h.upgrades = &control.Upgrades{
 		Client: h.own, Reader: quorum{h.memory}, Clock: clock, Clusters: clusters, Log: log, Hub: h.uid(),
-		Actor: &act.Actor{Members: clients, AddOns: helm{h}, Clock: clock},
+		Actor: &act.Actor{Members: clients, AddOns: helm{h}, Sources: git{h}, Clock: clock},
 	}
 	h.members = &control.Members{
 		Client: h.own, Reader: quorum{h.memory}, Clock: clock, Clusters: clusters, Log: log,

@@ -45,6 +45,7 @@ type World struct {
 	order    *rand.Rand
 	hubs     []*Hub
 	clusters map[string]*cluster
+	declared map[fleet.SourceRef]declaration
 	queue    map[key]time.Time
 	stage    stage
 
@@ -77,7 +78,7 @@ func New(seed uint64, mode fake.Mode) *World {
 	clock := clocktesting.NewFakeClock(Began())
 	w := &World{
 		Clock: clock, Cloud: &fake.Cloud{Clock: clock, Mode: mode},
-		Says: map[string]fleet.Answer{}, clusters: map[string]*cluster{}, queue: map[key]time.Time{},
+		Says: map[string]fleet.Answer{}, clusters: map[string]*cluster{}, declared: map[fleet.SourceRef]declaration{}, queue: map[key]time.Time{},
 	}
 	if seed != 0 {
 		w.order = rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // to be repeatable is the point
