@@ -156,7 +156,11 @@ func TestUpgradesTellOfARefusedPush(t *testing.T) {
 	l.addRelease("2026.11", "v1.37.2")
 	l.addFleet("main", "2026.11", nil)
 	told := func() *v1.Why { return l.upgrade("eu-1.1").Status.Why }
-	l.until("it is told", func() bool { return l.upgrade("eu-1.1") != nil && told() != nil && told().Code == "SourceRefused" })
+	l.until("it begins", func() bool {
+		var list v1.ClusterUpgradeList
+		return l.hub.List(t.Context(), &list) == nil && len(list.Items) > 0
+	})
+	l.until("it is told", func() bool { return told() != nil && told().Code == "SourceRefused" })
 	first := told().Since
 	for range 5 {
 		l.clock.Step(time.Minute)

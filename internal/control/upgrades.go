@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,7 @@ import (
 	"refit.dev/refit/internal/fleet"
 	"refit.dev/refit/internal/member"
 	"refit.dev/refit/internal/observe"
+	"refit.dev/refit/internal/plan"
 	"refit.dev/refit/internal/plan/hold"
 	"refit.dev/refit/internal/plan/invariant"
 	"refit.dev/refit/internal/plan/upgrade"
@@ -106,7 +108,10 @@ func (u *Upgrades) Reconcile(ctx context.Context, key types.NamespacedName) (ctr
 	if err := u.act(ctx, up, sight, step); err != nil {
 		return u.fault(ctx, up, err)
 	}
-	if err := u.wait(ctx, up, step.Why); err != nil {
+	if tries(step) {
+		told.Why = step.Why
+	}
+	if err := u.wait(ctx, up, told.Why); err != nil {
 		return again(err)
 	}
 	return until(step.Recheck, u.Clock.Now()), nil
@@ -379,6 +384,11 @@ func (u *Upgrades) fault(ctx context.Context, up *v1.ClusterUpgrade, cause error
 func faulted(up *v1.ClusterUpgrade) bool {
 	code := fleet.Code(codeOf(up.Status.Why))
 	return code == fleet.ProviderFault || code == fleet.SourceRefused
+}
+
+// tries tells whether a step does more than keep the claim alive.
+func tries(step upgrade.Step) bool {
+	return slices.ContainsFunc(step.Actions, func(a plan.Action) bool { _, claim := a.(plan.Claim); return !claim })
 }
 
 // again asks for another try without delay where the object has merely moved
