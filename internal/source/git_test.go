@@ -291,7 +291,7 @@ func TestRefusedPush(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(r.bare, "hooks"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(r.bare, "hooks", "pre-receive"), []byte(hook), 0o755); err != nil { //nolint:gosec // it is run
+	if err := os.WriteFile(filepath.Join(r.bare, "hooks", "pre-receive"), []byte(hook), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	err := r.open().Write(t.Context(), r.ref(), "1.36", "1.37", "m")
