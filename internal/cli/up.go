@@ -140,7 +140,7 @@ func checkPrefixes(prefixes []string) error {
 		u, err := url.Parse(prefix)
 		switch {
 		case err != nil || u.User != nil || u.RawQuery != "" || slices.Contains(strings.Split(prefix, "/"), ".."):
-			return errors.New("--source-prefix: an address has neither user, password, query nor ..")
+			return errors.New("--source-prefix: an address has no \"..\", and neither user, password nor query")
 		case u.Scheme == "https" && u.Host != "", u.Scheme == "file" && u.Host == "" && u.Path != "", strings.HasPrefix(prefix, "/"):
 		default:
 			return fmt.Errorf("--source-prefix %q: name an https address, or the absolute path of a folder", prefix)

@@ -29,7 +29,7 @@ func setSource(mc *v1.MemberCluster, cluster fleet.Cluster, now time.Time) {
 	}
 	if seen.Says != "" {
 		mc.Status.Source = v1.SourceStatus{
-			Declared: clip(string(seen.Says), declaredRoom), File: seen.File, Line: int32(min(seen.Line, 1<<30)), Commit: seen.Commit, //nolint:gosec // bounded
+			Declared: clip(string(seen.Says), declaredRoom), File: seen.File, Line: int32(min(seen.Line, 1<<30)), Commit: seen.Commit,
 		}
 	} else if mc.Status.Source.File != seen.File {
 		mc.Status.Source = v1.SourceStatus{}

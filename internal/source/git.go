@@ -63,8 +63,8 @@ func dial(address, branch string) (remote, error) {
 	return r, nil
 }
 
-// head is the newest commit of the branch, and the branch's name.
-func (r remote) head(refs *packp.AdvRefs) (plumbing.ReferenceName, plumbing.Hash, error) {
+// head is the branch, at its newest commit.
+func (r remote) head(refs *packp.AdvRefs) (*plumbing.Reference, error) {
 	name := plumbing.NewBranchReferenceName(r.branch)
 	if r.branch == "" {
 		name = ""
@@ -74,14 +74,14 @@ func (r remote) head(refs *packp.AdvRefs) (plumbing.ReferenceName, plumbing.Hash
 			}
 		}
 		if name == "" {
-			return "", plumbing.ZeroHash, errors.New("the repository does not say which branch is its own: name it in branch")
+			return nil, errors.New("the repository does not say which branch is its own: name it in branch")
 		}
 	}
 	commit, there := refs.References[name.String()]
 	if !there {
-		return "", plumbing.ZeroHash, fmt.Errorf("the repository has no branch %s", name.Short())
+		return nil, fmt.Errorf("the repository has no branch %s", name.Short())
 	}
-	return name, commit, nil
+	return plumbing.NewHashReference(name, commit), nil
 }
 
 // snapshot is one commit with all of its files.
@@ -103,8 +103,12 @@ func (r remote) fetch(ctx context.Context, known string) (snapshot, error) {
 		return snapshot{}, err
 	}
 	s := snapshot{objects: &bounded{Storage: memory.NewStorage(), left: mostBytes}}
-	if s.branch, s.commit, err = r.head(refs); err != nil || s.commit.String() == known {
-		return s, err
+	head, err := r.head(refs)
+	if err != nil {
+		return snapshot{}, err
+	}
+	if s.branch, s.commit = head.Name(), head.Hash(); s.commit.String() == known {
+		return s, nil
 	}
 	request := packp.NewUploadPackRequest() // of few capabilities: the pack alone is the answer
 	request.Wants, request.Depth = []plumbing.Hash{s.commit}, packp.DepthCommits(1)
@@ -132,8 +136,11 @@ func (r remote) newest(ctx context.Context) (plumbing.Hash, error) {
 	if err != nil {
 		return plumbing.ZeroHash, err
 	}
-	_, commit, err := r.head(refs)
-	return commit, err
+	head, err := r.head(refs)
+	if err != nil {
+		return plumbing.ZeroHash, err
+	}
+	return head.Hash(), nil
 }
 
 // bounded is a storage in memory that takes only so much.
@@ -195,17 +202,17 @@ type change struct {
 	at      time.Time
 }
 
-// commit makes a commit that follows on the snapshot's, and tells which objects are new.
-// The entries of all other files are those that were there.
-func (s snapshot) follow(c change) (plumbing.Hash, []plumbing.Hash, error) {
+// follow makes a commit that follows on the snapshot's, and tells which objects are new,
+// the commit last. The entries of all other files are those that were there.
+func (s snapshot) follow(c change) ([]plumbing.Hash, error) {
 	root, err := s.tree()
 	if err != nil {
-		return plumbing.ZeroHash, nil, err
+		return nil, err
 	}
 	blob := s.objects.NewEncodedObject()
 	blob.SetType(plumbing.BlobObject)
 	if err := fill(blob, c.content); err != nil {
-		return plumbing.ZeroHash, nil, err
+		return nil, err
 	}
 	hash, err := s.objects.SetEncodedObject(blob)
 	fresh := []plumbing.Hash{hash}
@@ -215,14 +222,14 @@ func (s snapshot) follow(c change) (plumbing.Hash, []plumbing.Hash, error) {
 		}
 	}
 	if err != nil {
-		return plumbing.ZeroHash, nil, fmt.Errorf("write %s: %w", c.file, err)
+		return nil, fmt.Errorf("write %s: %w", c.file, err)
 	}
 	by := object.Signature{Name: "Refit", Email: "refit@noreply.refit.dev", When: c.at.UTC()}
 	commit := object.Commit{Author: by, Committer: by, Message: c.message, TreeHash: hash, ParentHashes: []plumbing.Hash{s.commit}}
 	if hash, err = s.store(&commit); err != nil {
-		return plumbing.ZeroHash, nil, fmt.Errorf("write a commit: %w", err)
+		return nil, fmt.Errorf("write a commit: %w", err)
 	}
-	return hash, append(fresh, hash), nil
+	return append(fresh, hash), nil
 }
 
 // replace is the folder of a name, with another object under that name.
@@ -268,7 +275,7 @@ func fill(o plumbing.EncodedObject, content []byte) error {
 // push moves the branch from the snapshot's commit to one that follows on it. The
 // server compares what it has with what we have read, and refuses where the two
 // differ: nobody's push is ever lost, and none is forced.
-func (r remote) push(ctx context.Context, s snapshot, commit plumbing.Hash, fresh []plumbing.Hash) error {
+func (r remote) push(ctx context.Context, s snapshot, fresh []plumbing.Hash) error {
 	session, err := r.client.NewReceivePackSession(r.endpoint, nil)
 	if err != nil {
 		return err
@@ -286,7 +293,7 @@ func (r remote) push(ctx context.Context, s snapshot, commit plumbing.Hash, fres
 		return fmt.Errorf("pack a commit: %w", err)
 	}
 	request := packp.NewReferenceUpdateRequestFromCapabilities(refs.Capabilities)
-	request.Commands = []*packp.Command{{Name: s.branch, Old: s.commit, New: commit}}
+	request.Commands = []*packp.Command{{Name: s.branch, Old: s.commit, New: fresh[len(fresh)-1]}}
 	request.Packfile = io.NopCloser(&pack)
 	report, err := session.ReceivePack(ctx, request)
 	if err != nil && report != nil && report.UnpackStatus == "ok" { // so it is the branch that must not be moved

@@ -258,14 +258,14 @@ func (g *Git) write(ctx context.Context, r remote, what fleet.SourceRef, want wi
 		g.note(what, s)
 		return ErrChanged
 	}
-	commit, fresh, err := s.follow(change{file: what.File, content: v.splice(file, want.to), message: want.message, at: g.Clock.Now()})
+	fresh, err := s.follow(change{file: what.File, content: v.splice(file, want.to), message: want.message, at: g.Clock.Now()})
 	if err != nil {
 		return err
 	}
-	if err := r.push(ctx, s, commit, fresh); err != nil {
+	if err := r.push(ctx, s, fresh); err != nil {
 		return moved(ctx, r, s, err)
 	}
-	s.commit = commit
+	s.commit = fresh[len(fresh)-1]
 	g.note(what, s)
 	return nil
 }

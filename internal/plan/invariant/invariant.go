@@ -89,14 +89,6 @@ func (j *judge) action(action plan.Action) {
 		j.template(a)
 	case plan.UpgradePool:
 		j.upgradePool(a)
-	case plan.UpgradeAddOn:
-		j.upgradeAddOn(a)
-	case plan.TakeBackAddOn:
-		j.takeBackAddOn(a)
-	case plan.UnlockAddOn:
-		j.unlockAddOn(a)
-	case plan.WriteSource:
-		j.writeSource(a)
 	case plan.AddNode:
 		j.addition(a)
 	case plan.Cordon:
@@ -107,6 +99,22 @@ func (j *judge) action(action plan.Action) {
 		j.removal(a)
 	case plan.Restore:
 		j.restore(a)
+	default:
+		j.besides(action)
+	}
+}
+
+// besides looks at what is done beside control plane and nodes.
+func (j *judge) besides(action plan.Action) {
+	switch a := action.(type) {
+	case plan.UpgradeAddOn:
+		j.upgradeAddOn(a)
+	case plan.TakeBackAddOn:
+		j.takeBackAddOn(a)
+	case plan.UnlockAddOn:
+		j.unlockAddOn(a)
+	case plan.WriteSource:
+		j.writeSource(a)
 	case plan.Claim:
 		j.claim(a)
 	case plan.Release:
@@ -128,10 +136,6 @@ func (j *judge) held(action plan.Action) {
 		}
 	case plan.SetPoolTemplate, plan.UpgradePool, plan.UpgradeAddOn:
 		if leave {
-			j.breaks("%s is begun against the will of a person", a)
-		}
-	case plan.WriteSource:
-		if !j.Superseded.IsZero() || !j.Aborted.IsZero() || !j.Frozen.IsZero() {
 			j.breaks("%s is begun against the will of a person", a)
 		}
 	case plan.Cordon:

@@ -8,7 +8,10 @@ import (
 // writeSource: only what the cluster is seen to run by then, over what was there
 // before, and never less than that.
 func (j *judge) writeSource(a plan.WriteSource) {
-	seen, cp := j.Cluster.Source, j.Cluster.ControlPlane
+	seen := j.Cluster.Source
+	if !j.Superseded.IsZero() || !j.Aborted.IsZero() || !j.Frozen.IsZero() { // of a withdrawn release the file tells the truth
+		j.breaks("%s is begun against the will of a person", a)
+	}
 	if seen.Mode != fleet.WriteBack || a.Source != seen.SourceRef {
 		j.breaks("%s: the member's source is another, or not to be written: %q", a, seen.Mode)
 	}
@@ -18,6 +21,17 @@ func (j *judge) writeSource(a plan.WriteSource) {
 	if before := j.Memory.Declared; before != "" && before != a.From {
 		j.breaks("%s: it said %q in the beginning", a, before)
 	}
+	for _, node := range j.Cluster.Nodes() {
+		if node.CordonedBy == j.UID {
+			j.breaks("%s: node %s is in hand", a, node.Name)
+		}
+	}
+	j.declared(a)
+}
+
+// declared looks at the version that is written.
+func (j *judge) declared(a plan.WriteSource) {
+	cp := j.Cluster.ControlPlane
 	if !cp.Ready || cp.Oldest.IsZero() || !j.Cluster.Reaches(cp.Oldest, j.Target) {
 		j.breaks("%s: the control plane is seen at %s, ready %t", a, cp.Oldest, cp.Ready)
 	}
@@ -27,11 +41,6 @@ func (j *judge) writeSource(a plan.WriteSource) {
 	}
 	if !from.Less(to) {
 		j.breaks("%s: it would go back, or nowhere", a)
-	}
-	for _, node := range j.Cluster.Nodes() {
-		if node.CordonedBy == j.UID {
-			j.breaks("%s: node %s is in hand", a, node.Name)
-		}
 	}
 }
 
