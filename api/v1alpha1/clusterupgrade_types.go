@@ -136,6 +136,10 @@ type ClusterUpgradeStatus struct {
 	// evictions asked for, and how they were answered.
 	// +optional
 	Evictions Evictions `json:"evictions,omitzero"`
+	// addOns are how many add-ons were seen to be at a version that this upgrade
+	// brought.
+	// +optional
+	AddOns int32 `json:"addOns,omitempty"`
 	// findings of the last preflight that stand in the way, the worst first.
 	// +optional
 	// +listType=atomic
@@ -188,6 +192,13 @@ type UpgradeNodes struct {
 	Total int32 `json:"total,omitempty"`
 	// +optional
 	Done int32 `json:"done,omitempty"`
+	// old are those that the pass under way has yet to replace.
+	// +optional
+	Old int32 `json:"old,omitempty"`
+	// replaced are those that went, of all passes: counted by what is seen of the
+	// cluster, so that no crash can lose one.
+	// +optional
+	Replaced int32 `json:"replaced,omitempty"`
 }
 
 // Evictions counts answers of the Eviction API.

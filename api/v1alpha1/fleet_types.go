@@ -245,6 +245,10 @@ type FleetStatus struct {
 	// are back, or a person agrees.
 	// +optional
 	ShrankAt *metav1.Time `json:"shrankAt,omitempty"`
+	// effort is what people did, counted from the objects that they wrote; "refit
+	// report" tells it.
+	// +optional
+	Effort *FleetEffort `json:"effort,omitempty"`
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -59,7 +59,8 @@ type FreezeSpec struct {
 	Stops string `json:"stops,omitempty"`
 }
 
-// ByAnnotation says who created a Freeze or an Approval.
+// ByAnnotation says who created a Freeze or an Approval, ended a ClusterUpgrade, had
+// a member forgotten, or was the last to change the spec of a Fleet or a Release.
 const ByAnnotation = "refit.dev/by"
 
 // What a freeze stops.

@@ -168,6 +168,9 @@ type MemberClusterStatus struct {
 	// change and at most every 10 minutes.
 	// +optional
 	ObservedAt metav1.Time `json:"observedAt,omitzero"`
+	// foreign are changes of its versions that no upgrade of this hub made.
+	// +optional
+	Foreign *ForeignChanges `json:"foreign,omitempty"`
 	// +optional
 	// +listType=map
 	// +listMapKey=type

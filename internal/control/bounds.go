@@ -27,6 +27,8 @@ const (
 	poolsRoom     = 6400
 	waveRoom      = 448 // of which there are 8
 	gateRoom      = 200 // and the half of it for what to do
+	nameRoom      = 64  // of who did something, of which there are 40, and of a release
+	moveRoom      = 80  // of a foreign change
 )
 
 // How many of a kind are kept.
@@ -42,6 +44,14 @@ const (
 	// keptWords are the gates whose words are kept, beside when they failed: waves
 	// soak one after the other, so there are seldom more of them.
 	keptWords = 4
+	// keptRevisions are half a year of a release every three weeks.
+	keptRevisions = 8
+	keptPeople    = 5
+	// keptThings are what may be counted and still there: more than a fleet of 5,000
+	// has freezes and approvals of eight revisions, unless people go through it member
+	// by member.
+	keptThings = 512
+	keptMoves  = 4
 )
 
 // boundWaves cuts what is said of waves and their gates.

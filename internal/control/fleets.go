@@ -80,15 +80,18 @@ func (f *Fleets) Reconcile(ctx context.Context) (ctrl.Result, error) {
 		return ctrl.Result{}, err
 	}
 
-	// Decide; before anything starts, once more on what the API server itself
-	// holds, for a cache can be late, and with a look at the clocks.
+	// Decide; before anything starts or is counted, once more on what the API server
+	// itself holds, for a cache can be late; and before a start with a look at the clocks.
 	in := f.rollout(hub)
-	decision := f.decide(hub, in)
-	if len(decision.Start) > 0 {
+	decision, efforts := f.decide(hub, in), counted(hub, f.Clock.Now())
+	if len(decision.Start) > 0 || tells(hub, efforts) {
 		if hub, err = observe.ReadHub(ctx, f.Reader, f.Namespace); err != nil {
 			return ctrl.Result{}, err
 		}
 		in = f.rollout(hub)
+		decision, efforts = f.decide(hub, in), counted(hub, f.Clock.Now())
+	}
+	if len(decision.Start) > 0 {
 		if in.Skew, err = f.Skew(ctx); err != nil {
 			return ctrl.Result{}, err
 		}
@@ -100,7 +103,7 @@ func (f *Fleets) Reconcile(ctx context.Context) (ctrl.Result, error) {
 	}
 
 	// Record.
-	if err := f.record(ctx, hub, decision); err != nil {
+	if err := f.record(ctx, hub, decision, efforts); err != nil {
 		return ctrl.Result{}, err
 	}
 
@@ -118,7 +121,7 @@ func (f *Fleets) Reconcile(ctx context.Context) (ctrl.Result, error) {
 	if !hold.Why(f.life(hub)).IsZero() {
 		return next, nil // it changes nothing, not even what it remembers
 	}
-	return next, f.prune(ctx, hub)
+	return next, f.prune(ctx, hub, efforts)
 }
 
 // rollout is the hub, and what its gates say.
@@ -157,7 +160,7 @@ func (f *Fleets) life(hub observe.Hub) hold.Input {
 }
 
 // record writes the status of every fleet and release, where it changed.
-func (f *Fleets) record(ctx context.Context, hub observe.Hub, decision rollout.Decision) error {
+func (f *Fleets) record(ctx context.Context, hub observe.Hub, decision rollout.Decision, efforts map[string]*v1.FleetEffort) error {
 	for i := range hub.Releases {
 		release := hub.Releases[i].DeepCopy()
 		if hash := release.Spec.Bundle.Hash(); release.Status.Hash != hash {
@@ -168,11 +171,13 @@ func (f *Fleets) record(ctx context.Context, hub observe.Hub, decision rollout.D
 		}
 	}
 	for i := range hub.Fleets {
-		record := f.recordFleet
-		if !hub.Fleets[i].DeletionTimestamp.IsZero() {
-			record = f.letGo
+		var err error
+		if seen := &hub.Fleets[i]; seen.DeletionTimestamp.IsZero() {
+			err = f.recordFleet(ctx, seen, hub, decision, efforts[seen.Name])
+		} else {
+			err = f.letGo(ctx, seen, hub)
 		}
-		if err := record(ctx, &hub.Fleets[i], hub, decision); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -180,7 +185,7 @@ func (f *Fleets) record(ctx context.Context, hub observe.Hub, decision rollout.D
 }
 
 // letGo lets a fleet go that is being deleted, once its upgrades have ended.
-func (f *Fleets) letGo(ctx context.Context, seen *v1.Fleet, hub observe.Hub, _ rollout.Decision) error {
+func (f *Fleets) letGo(ctx context.Context, seen *v1.Fleet, hub observe.Hub) error {
 	for i := range hub.Upgrades {
 		if up := &hub.Upgrades[i]; up.Spec.FleetUID == string(seen.UID) && !observe.Ended(up) {
 			return nil
@@ -189,7 +194,7 @@ func (f *Fleets) letGo(ctx context.Context, seen *v1.Fleet, hub observe.Hub, _ r
 	return setFinalizer(ctx, f.Client, seen.DeepCopy(), controllerutil.RemoveFinalizer)
 }
 
-func (f *Fleets) recordFleet(ctx context.Context, seen *v1.Fleet, hub observe.Hub, decision rollout.Decision) error {
+func (f *Fleets) recordFleet(ctx context.Context, seen *v1.Fleet, hub observe.Hub, decision rollout.Decision, effort *v1.FleetEffort) error {
 	fleet := seen.DeepCopy()
 	if err := setFinalizer(ctx, f.Client, fleet, controllerutil.AddFinalizer); err != nil {
 		return err
@@ -204,6 +209,8 @@ func (f *Fleets) recordFleet(ctx context.Context, seen *v1.Fleet, hub observe.Hu
 	countMembers(status, decision.Fleets[i])
 	observe.Remember(status, decision.Fleets[i])
 	boundWaves(status.Waves)
+	status.Effort = effort.DeepCopy()
+	reach(status, f.Clock.Now())
 	setFleetConditions(fleet, decision.Fleets[i], decision.Waiting, f.Clock.Now())
 	if equality.Semantic.DeepEqual(seen.Status, *status) {
 		return nil
@@ -367,16 +374,11 @@ func (f *Fleets) start(ctx context.Context, start rollout.Start) error {
 	return nil
 }
 
-// prune deletes all but the newest ended upgrades of each member.
-func (f *Fleets) prune(ctx context.Context, hub observe.Hub) error {
-	newest := slices.SortedFunc(slices.Values(hub.Upgrades), func(a, b v1.ClusterUpgrade) int {
-		return cmp.Compare(observe.Number(&b), observe.Number(&a))
-	})
-	kept := map[string]int{}
-	for i := range newest {
-		up := &newest[i]
-		kept[up.Spec.Member]++
-		if kept[up.Spec.Member] <= keptUpgrades || !observe.Ended(up) {
+// prune deletes all but the newest ended upgrades of each member, once their work is
+// added up.
+func (f *Fleets) prune(ctx context.Context, hub observe.Hub, efforts map[string]*v1.FleetEffort) error {
+	for _, up := range surplus(hub) {
+		if !addedUp(up, hub, efforts) {
 			continue
 		}
 		if err := client.IgnoreNotFound(f.Client.Delete(ctx, up)); err != nil {

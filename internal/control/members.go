@@ -75,6 +75,9 @@ func (m *Members) Reconcile(ctx context.Context, key types.NamespacedName) (ctrl
 	setSource(mc, cluster, now)
 	if err == nil {
 		setSeen(&mc.Status, cluster)
+		if err := m.setForeign(ctx, mc, before, now); err != nil {
+			return ctrl.Result{}, err
+		}
 		if before.ObservedAt.IsZero() || now.Sub(before.ObservedAt.Time) >= writeAfter || !equality.Semantic.DeepEqual(before, &mc.Status) {
 			mc.Status.ObservedAt = metav1.NewTime(now)
 		}

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -17,7 +18,7 @@ import (
 // record writes a decision on the upgrade before anything of it is done. A
 // conflict means that the decision was made on an old picture.
 func (u *Upgrades) record(ctx context.Context, up *v1.ClusterUpgrade, in upgrade.Input, step upgrade.Step) error {
-	now := metav1.NewTime(u.Clock.Now())
+	now, before := metav1.NewTime(u.Clock.Now()), up.Status.DeepCopy()
 	return u.update(ctx, up, func(status *v1.ClusterUpgradeStatus) {
 		status.ObservedGeneration = up.Generation
 		status.To = text(in.Target)
@@ -28,7 +29,8 @@ func (u *Upgrades) record(ctx context.Context, up *v1.ClusterUpgrade, in upgrade
 		status.Step = string(step.Name)
 		status.Steps = stepsOf(step.Memory)
 		if in.Cluster.ControlPlane.Ready && !in.Target.IsZero() {
-			status.Nodes = nodesOf(in)
+			status.Nodes = nodesOf(in, step, before)
+			status.AddOns = max(status.AddOns, addOnsOf(in))
 		}
 		status.Intents = intentsOf(step.Actions, now)
 		status.Findings = findingsOf(step)
@@ -86,9 +88,9 @@ func stepsOf(memory upgrade.Memory) []v1.StepStatus {
 
 func timeOf(t time.Time) metav1.Time { return metav1.NewTime(t) }
 
-// nodesOf counts the nodes against the release.
-func nodesOf(in upgrade.Input) v1.UpgradeNodes {
-	var counts v1.UpgradeNodes
+// nodesOf counts the nodes against the release, and those that were replaced.
+func nodesOf(in upgrade.Input, step upgrade.Step, before *v1.ClusterUpgradeStatus) v1.UpgradeNodes {
+	counts := replaced(in, step, before)
 	for _, pool := range in.Cluster.Pools {
 		done := int32(0)
 		for _, node := range pool.Nodes {
@@ -101,6 +103,45 @@ func nodesOf(in upgrade.Input) v1.UpgradeNodes {
 		counts.Done += min(done, size)
 	}
 	return counts
+}
+
+// replaced counts the old nodes that went since the last look, once the pass rolls
+// them. The fewest that were seen count: a look at what was before brings none back.
+func replaced(in upgrade.Input, step upgrade.Step, before *v1.ClusterUpgradeStatus) v1.UpgradeNodes {
+	counts := v1.UpgradeNodes{Old: before.Nodes.Old, Replaced: before.Nodes.Replaced}
+	was, _ := fleet.ParseVersion(before.Hop) // zero: no pass yet
+	rolls := slices.ContainsFunc(in.Memory.Records, func(r upgrade.Record) bool { return r.Hop == was && r.Step == upgrade.Nodes })
+	if left := oldNodes(in.Cluster, was); rolls && left < counts.Old {
+		counts.Replaced += counts.Old - left
+		counts.Old = left
+	}
+	if !rolls || step.Hop != was && !step.Hop.IsZero() {
+		counts.Old = oldNodes(in.Cluster, step.Hop)
+	}
+	return counts
+}
+
+// oldNodes are those that a pass to a version has yet to replace. A machine that has
+// not joined has no version, and is not old.
+func oldNodes(c fleet.Cluster, to fleet.Version) int32 {
+	n := int32(0)
+	for _, node := range c.Nodes() {
+		if !to.IsZero() && !node.Version.IsZero() && !c.Reaches(node.Version, to) {
+			n++
+		}
+	}
+	return n
+}
+
+// addOnsOf are the add-ons that are seen to be as this upgrade brought them.
+func addOnsOf(in upgrade.Input) int32 {
+	n := int32(0)
+	for _, want := range in.AddOns {
+		if seen := in.Cluster.AddOn(want.Name); seen.By == in.UID && !seen.TakenBack {
+			n++
+		}
+	}
+	return n
 }
 
 // intentsOf are the actions that go to the provider: those that a crash could

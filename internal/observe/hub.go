@@ -42,7 +42,8 @@ func ReadHub(ctx context.Context, reader client.Reader, namespace string) (Hub, 
 		freezes   v1.FreezeList
 		approvals v1.ApprovalList
 	)
-	for _, list := range []client.ObjectList{&members, &fleets, &upgrades, &freezes, &approvals} {
+	// Fleets first: what one remembers of the others is of no later than what is read of them.
+	for _, list := range []client.ObjectList{&fleets, &members, &upgrades, &freezes, &approvals} {
 		if err := reader.List(ctx, list, client.InNamespace(namespace)); err != nil {
 			return Hub{}, fmt.Errorf("read the hub: %w", err)
 		}
