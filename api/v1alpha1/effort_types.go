@@ -70,7 +70,7 @@ type RevisionEffort struct {
 	// people who did something, in the order in which they first did.
 	// +optional
 	// +listType=atomic
-	// +kubebuilder:validation:MaxItems=5
+	// +kubebuilder:validation:MaxItems=4
 	People []PersonEffort `json:"people,omitempty"`
 	// others is what was done by more people than there is room for.
 	// +optional

@@ -10,10 +10,10 @@ import (
 )
 
 // What a status takes is bounded: a MemberCluster's 8 KiB, a ClusterUpgrade's
-// 32 KiB, so that thousands of them fit into caches and etcd; and a Fleet's 56 KiB,
-// of which a roster of 5,000 takes 33, so that 8 of 64 are left for its spec. Texts
-// of others (a provider's words, a person's) have no bound of their own. TestBounds
-// fills each status.
+// 32 KiB, so that thousands of them fit into caches and etcd; and a Fleet's 72 KiB,
+// of which a roster of 5,000 takes 33 and what people did 15, so that 8 of 80 are left
+// for its spec. Texts of others (a provider's words, a person's) have no bound of their
+// own. TestBounds fills each status.
 const (
 	whyRoom       = 1024
 	fixRoom       = 256
@@ -27,7 +27,7 @@ const (
 	poolsRoom     = 6400
 	waveRoom      = 448 // of which there are 8
 	gateRoom      = 200 // and the half of it for what to do
-	nameRoom      = 64  // of who did something, of which there are 40, and of a release
+	nameRoom      = 64  // of who did something, of whom there are 32, and of a release
 	moveRoom      = 80  // of a foreign change
 )
 
@@ -46,7 +46,7 @@ const (
 	keptWords = 4
 	// keptRevisions are half a year of a release every three weeks.
 	keptRevisions = 8
-	keptPeople    = 5
+	keptPeople    = 4
 	// keptThings are what may be counted and still there: more than a fleet of 5,000
 	// has freezes and approvals of eight revisions, unless people go through it member
 	// by member.

@@ -27,7 +27,7 @@ import (
 const (
 	memberBound  = 8 << 10
 	upgradeBound = 32 << 10
-	fleetBound   = 64 << 10
+	fleetBound   = 80 << 10
 )
 
 var (
@@ -110,6 +110,9 @@ func TestBoundOfAMember(t *testing.T) {
 				setSource(mc, cluster, ten)
 				setSeen(&mc.Status, cluster)
 				setMemberReady(mc, cluster, errors.New(text), ten)
+				for range 9 {
+					addForeign(&mc.Status, move{part: "pool " + text, from: vendors, to: vendors}, ten)
+				}
 				mc.Status.ObservedAt = metav1.NewTime(ten)
 				if n := len(mc.Status.Pools); n < want || n > 64 {
 					t.Errorf("%d pools are listed, want %d", n, want)

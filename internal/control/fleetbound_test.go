@@ -39,7 +39,7 @@ func TestBoundOfAFleet(t *testing.T) {
 			loop := &Fleets{Client: memory, Clock: clocktesting.NewFakePassiveClock(ten), Log: slog.New(slog.DiscardHandler)}
 			release := v1.Release{ObjectMeta: metav1.ObjectMeta{Name: f.Spec.Release}, Spec: v1.ReleaseSpec{Bundle: v1.Bundle{Kubernetes: "v1.37.2"}}}
 			hub := observe.Hub{Releases: []v1.Release{release}}
-			if err := loop.recordFleet(t.Context(), f, hub, rollout.Decision{Fleets: []rollout.FleetState{state}}); err != nil {
+			if err := loop.recordFleet(t.Context(), f, hub, rollout.Decision{Fleets: []rollout.FleetState{state}}, fullEffort(text)); err != nil {
 				t.Fatal(err)
 			}
 			stored := &v1.Fleet{}
@@ -50,6 +50,10 @@ func TestBoundOfAFleet(t *testing.T) {
 			if len(s.Waves) != 8 || len(s.Pins) != 64 || len(s.Roster) != 25_000 || len(s.Conditions) != 3 || s.Members.Total != 5000 {
 				t.Errorf("kept are %d waves, %d pins, a roster of %d, %d conditions, %d members; want 8, 64, 25000, 3, 5000",
 					len(s.Waves), len(s.Pins), len(s.Roster), len(s.Conditions), s.Members.Total)
+			}
+			if e := s.Effort; len(e.Revisions) != 8 || len(e.Revisions[7].People) != 4 || len(e.Counted) != 4*512 {
+				t.Errorf("kept are %d revisions, %d people of the last, %d bytes of things; want 8, 4, 2048",
+					len(e.Revisions), len(e.Revisions[7].People), len(e.Counted))
 			}
 			judgeSize(t, s, fleetBound-8<<10)
 			judgeSize(t, struct {
@@ -111,4 +115,32 @@ func fullFleet(spec v1.FleetSpec, why fleet.Reason) rollout.FleetState {
 		state.Pins = append(state.Pins, fleet.Pin{Provider: "local", Version: version, Member: fmt.Sprintf("%050d", minor)})
 	}
 	return state
+}
+
+// fullEffort is that of more revisions than are kept, about each of which more people
+// than are named did everything, and of more things than are remembered.
+func fullEffort(name string) *v1.FleetEffort {
+	all := []v1.Act{
+		v1.ActRelease, v1.ActEdit, v1.ActWithdraw, v1.ActPause, v1.ActSkip, v1.ActResume, v1.ActRetry, v1.ActTakeOver, v1.ActTakeBack, v1.ActAbort, v1.ActForget,
+	}
+	t := &tally{FleetEffort: &v1.FleetEffort{Since: metav1.NewTime(ten)}, fleet: &v1.Fleet{}, known: map[observe.Thing]bool{}}
+	for revision := range 12 {
+		t.begin(int64(1+revision), strings.Repeat("r", 253), ten)
+		r := t.newest()
+		for person := range 9 {
+			for _, act := range all {
+				book(r, act, fmt.Sprintf("%d%s", person, name), 10_000)
+			}
+		}
+		for _, act := range all {
+			book(r, act, "", 10_000)
+		}
+		r.Reached, r.Members, r.Done = r.Began, 5000, 5000
+		r.Pruned = v1.Work{Done: 50_000, Failed: 50_000, Aborted: 50_000, Superseded: 50_000, ControlPlanes: 50_000, Nodes: 5_000_000, AddOns: 500_000}
+	}
+	for n := range 2 * keptThings {
+		t.act(observe.Act{Thing: observe.Thing(1<<31 + n), Kind: v1.ActSkip, By: name})
+	}
+	t.Counted = observe.Packed(t.things)
+	return t.FleetEffort
 }

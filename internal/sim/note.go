@@ -10,6 +10,7 @@ import (
 
 	v1 "refit.dev/refit/api/v1alpha1"
 	"refit.dev/refit/internal/fleet"
+	"refit.dev/refit/internal/observe"
 )
 
 // note adds to the timeline what is different on a hub: where upgrades are and
@@ -138,6 +139,7 @@ func (w *World) End(ctx context.Context) []string {
 		}
 		for i := range all.Fleets {
 			lines = append(lines, h.prefix()+fleetLine(&all.Fleets[i]))
+			lines = append(lines, h.effortLines(&all.Fleets[i], all)...)
 		}
 	}
 	names := make([]string, 0, len(w.clusters))
@@ -152,6 +154,39 @@ func (w *World) End(ctx context.Context) []string {
 			line += ", left: " + strings.Join(e.Left, "; ")
 		}
 		lines = append(lines, line)
+	}
+	for _, h := range w.hubs {
+		for _, mc := range h.all(ctx).Members {
+			if foreign := mc.Status.Foreign; foreign != nil {
+				lines = append(lines, fmt.Sprintf("%s%s: %d foreign changes, last %s", h.prefix(), mc.Name, foreign.Count, foreign.Last[len(foreign.Last)-1].What))
+			}
+		}
+	}
+	return lines
+}
+
+// effortLines are what people did about a fleet, and what Refit did, a line for each
+// revision.
+func (h *Hub) effortLines(f *v1.Fleet, all observe.Hub) []string {
+	if f.Status.Effort == nil {
+		return nil
+	}
+	var lines []string
+	for _, r := range f.Status.Effort.Revisions {
+		line := fmt.Sprintf("%sfleet %s: revision %d:", h.prefix(), f.Name, r.Revision)
+		for _, person := range r.People {
+			line += fmt.Sprintf(" %s %v", person.By, person.Acts)
+		}
+		if len(r.Unknown) > 0 {
+			line += fmt.Sprintf(" somebody %v", r.Unknown)
+		}
+		work := r.Pruned
+		for i := range all.Upgrades {
+			if up := &all.Upgrades[i]; up.Spec.FleetUID == string(f.UID) && up.Spec.Revision == r.Revision {
+				work = observe.AddWork(work, observe.WorkOf(up))
+			}
+		}
+		lines = append(lines, line+fmt.Sprintf("; Refit: %d control planes, %d nodes", work.ControlPlanes, work.Nodes))
 	}
 	return lines
 }

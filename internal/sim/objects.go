@@ -111,7 +111,7 @@ func (k kinds) one(document []byte) (client.Object, error) {
 		return nil, err
 	}
 	place(o)
-	if kind == "Freeze" || kind == "Approval" {
+	if kind != "MemberCluster" && kind != "ClusterUpgrade" {
 		o.SetAnnotations(map[string]string{v1.ByAnnotation: "ann"})
 	}
 	return o, nil
@@ -143,6 +143,9 @@ func (h *Hub) Patch(ctx context.Context, o client.Object, patch []byte) error {
 		}
 		if text, err = jsonpatch.MergePatch(text, patch); err != nil {
 			return err
+		}
+		if _, member := o.(*v1.MemberCluster); !member {
+			o.SetAnnotations(map[string]string{v1.ByAnnotation: "ann"})
 		}
 		return json.Unmarshal(text, o)
 	})
