@@ -137,7 +137,7 @@ func checkFleet(t *testing.T, l *loops, want v1.FleetStatus, ready, progressing,
 	lines := conditions(got.Conditions)
 	got.Conditions = nil
 	remembered := cmp.Options{
-		cmpopts.IgnoreFields(v1.FleetStatus{}, "Roster"), cmpopts.IgnoreFields(v1.WaveStatus{}, "OpenedAt", "PassedAt", "Why"),
+		cmpopts.IgnoreFields(v1.FleetStatus{}, "Roster", "Effort"), cmpopts.IgnoreFields(v1.WaveStatus{}, "OpenedAt", "PassedAt", "Why"),
 	}
 	if diff := cmp.Diff(want, got, remembered); diff != "" {
 		t.Errorf("status (-want +got):\n%s", diff)

@@ -1,8 +1,8 @@
 package observe
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
-	"hash/fnv"
 	"slices"
 	"time"
 
@@ -176,8 +176,6 @@ func by(object metav1.Object) string { return object.GetAnnotations()[v1.ByAnnot
 func said(object metav1.Object) Thing { return thing("said", object.GetUID()) | mayBeTakenBack }
 
 func thing(what string, uid types.UID) Thing {
-	hash := fnv.New64a()
-	_, _ = hash.Write([]byte(what + "/" + string(uid))) // a hash takes all
-	sum := hash.Sum64()
-	return Thing(sum^sum>>32) &^ mayBeTakenBack
+	sum := sha256.Sum256([]byte(what + "/" + string(uid)))
+	return Thing(binary.BigEndian.Uint32(sum[:])) &^ mayBeTakenBack
 }
