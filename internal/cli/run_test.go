@@ -54,6 +54,10 @@ func TestExitCodes(t *testing.T) {
 		{onHub("why", "nobody"), 1},
 		{onHub("plan"), 0},
 		{onHub("plan", "--release", "none"), 1},
+		{onHub("report"), 0},
+		{onHub("report", "main", "-o", "yaml"), 0},
+		{onHub("report", "nobody"), 1},
+		{onHub("report", "--release", "none"), 1},
 		{onHub("pause", "main", "--reason", "x"), 0},
 		{onHub("pause", "main"), 1},
 		{onHub("skip", "one", "--reason", "x"), 0},
@@ -171,7 +175,7 @@ func TestFormats(t *testing.T) {
 	app := unreached(t)
 	app.Now = func() time.Time { return ten }
 	kubeconfig := serve(t, shown())
-	for _, args := range [][]string{{"status"}, {"plan"}, {"why", "two"}} {
+	for _, args := range [][]string{{"status"}, {"plan"}, {"report"}, {"why", "two"}} {
 		documents := map[string]any{}
 		for format, read := range map[string]func([]byte, any) error{
 			"json": json.Unmarshal,

@@ -280,7 +280,7 @@ func TestUpgradesCountNodesAsLongAsTheyAreSeen(t *testing.T) {
 	c.silence(true)
 	l.move("eu-1.1")
 	up := l.upgrade("eu-1.1")
-	if up.Status.Nodes != (v1.UpgradeNodes{Total: 3, Done: 1}) {
+	if up.Status.Nodes != (v1.UpgradeNodes{Total: 3, Done: 1, Old: 3}) {
 		t.Errorf("nodes are %+v while the API server is silent, want 1 of 3 as before", up.Status.Nodes)
 	}
 	if up.Status.Why.Code != "Unreachable" {

@@ -10,9 +10,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "refit.dev/refit/api/v1alpha1"
 	"refit.dev/refit/internal/fleet"
+	"refit.dev/refit/internal/observe"
 	"refit.dev/refit/internal/plan/world"
 	"refit.dev/refit/internal/provider/fake"
 	"refit.dev/refit/internal/sim"
@@ -33,6 +35,8 @@ type strategy struct {
 	// source says this, and is written; commits are what becomes of it.
 	source  fleet.Declared
 	commits []string
+	// work is what Refit counts of an upgrade that nothing disturbs.
+	work v1.Work
 }
 
 // quick is a cloud where nothing takes long: what is tried is the order of
@@ -154,6 +158,10 @@ func TestCrashMatrix(t *testing.T) {
 			t.Parallel()
 			w, hub := s.world(t)
 			want := s.run(t, w, hub)
+			s.work = observe.WorkOf(hub.Upgrade(t.Context(), "eu-1.1"))
+			if s.work.Nodes < 1 || s.work.ControlPlanes < 1 || int(s.work.AddOns) != len(s.addOns) {
+				t.Errorf("undisturbed, Refit counts %+v", s.work)
+			}
 			if len(want.Left) > 0 || want.Version != version(t, "v1.37.2"+s.suffix).String() || len(w.Broken()) > 0 {
 				t.Fatalf("undisturbed, it comes to %+v; broken: %v", want, w.Broken())
 			}
@@ -184,6 +192,12 @@ func (s strategy) crash(t *testing.T, n int, mode sim.Mode, want sim.Effects) {
 	if hub.Upgrade(t.Context(), "eu-1.2") != nil {
 		t.Errorf("%s: it was upgraded again", name)
 	}
+	if diff := cmp.Diff(s.work, observe.WorkOf(hub.Upgrade(t.Context(), "eu-1.1"))); diff != "" {
+		t.Errorf("%s: what Refit counts of its work (-undisturbed +now):\n%s", name, diff)
+	}
+	if acts := actsOf(t, hub); acts != "map[Release:1]" {
+		t.Errorf("%s: people did %s, want one release", name, acts)
+	}
 	got.Evicted, want.Evicted = 0, 0 // pods may move to where they must leave again
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("%s: (-undisturbed +now):\n%s\n%s", name, diff, tail(w.Timeline()))
@@ -194,6 +208,16 @@ func (s strategy) crash(t *testing.T, n int, mode sim.Mode, want sim.Effects) {
 	for _, sentence := range w.Broken() {
 		t.Errorf("%s: %s", name, sentence)
 	}
+}
+
+// actsOf are those of people about fleet main, of whom no object tells.
+func actsOf(t *testing.T, hub *sim.Hub) string {
+	t.Helper()
+	f := &v1.Fleet{}
+	if err := hub.Client.Get(t.Context(), client.ObjectKey{Namespace: sim.Namespace, Name: "main"}, f); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprint(f.Status.Effort.Revisions[0].Unknown)
 }
 
 func tail(lines []string) string {

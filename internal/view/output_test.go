@@ -22,7 +22,7 @@ import (
 // whether it may be absent, and nothing else is.
 func TestOutputIsDocumented(t *testing.T) {
 	fields := map[string]bool{}
-	for _, document := range []any{view.Status{}, view.Why{}, view.Plan{}, view.Drift{}} {
+	for _, document := range []any{view.Status{}, view.Why{}, view.Plan{}, view.Drift{}, view.Report{}} {
 		walk(t, reflect.TypeOf(document), fields)
 	}
 	text, err := os.ReadFile("../../docs/output.md")
