@@ -111,9 +111,9 @@ func TestFleetsCountActs(t *testing.T) {
 	edit(l, "main", &v1.Fleet{}, func(f *v1.Fleet) { f.Spec.MaxFailures.IntVal, f.Annotations = 2, saidBy("ben") })
 	l.says("ann", "go-on-2", resume(2))
 	ended := metav1.NewTime(l.clock.Now())
-	first.Ended, first.Members, first.Done = &ended, 1, 1
+	first.Ended, first.Members = &ended, 1 // which is left out: it is not done, and nobody waits for it
 	judgeEffort(t, "the next revision", []v1.RevisionEffort{first, {
-		Revision: 2, Release: "2026.12", Began: &ended,
+		Revision: 2, Release: "2026.12", Began: &ended, Reached: &ended,
 		People:  []v1.PersonEffort{{By: "ann", Acts: map[v1.Act]int32{v1.ActResume: 1}}},
 		Unknown: map[v1.Act]int32{v1.ActRelease: 1, v1.ActEdit: 1},
 	}}, l.effort())
