@@ -57,6 +57,10 @@ func TestAuthor(t *testing.T) {
 		})
 	}
 
+	for _, good := range []string{goodFleet, goodRelease} {
+		t.Run("refused "+parse(t, good).GetKind(), func(t *testing.T) { specRefused(t, good, ann, ben) })
+	}
+
 	if err := hub.InstallPolicies(t.Context(), config, policies); err != nil {
 		t.Fatal(err)
 	}
@@ -81,10 +85,73 @@ func TestAuthor(t *testing.T) {
 			}
 		})
 	}
+	for good, change := range map[string][2]string{goodFleet: {"spec.bake", "3m"}, goodRelease: {"spec.withdrawn", "{reason: broken}"}} {
+		t.Run("overruled "+parse(t, good).GetKind(), func(t *testing.T) { specOverruled(t, good, change, ann, ben) })
+	}
+	t.Run("a member that is forgotten", func(t *testing.T) { forgottenBy(t, ann, ben) })
 	t.Run("the end of an upgrade", func(t *testing.T) { endedBy(t, ann, ben) })
 	if err := hub.InstallPolicies(t.Context(), config, policies); err != nil {
 		t.Errorf("install once more: %v", err)
 	}
+}
+
+// specRefused: on an API server that writes nothing, the author of a spec may be left
+// out, and is not another.
+func specRefused(t *testing.T, good string, ann, ben client.Client) {
+	judgeRefusal(t, ann.Create(t.Context(), by(t, good, "ben")), wantAnn)
+	object := parse(t, good)
+	judgeRefusal(t, ann.Create(t.Context(), object), "")
+	object.SetAnnotations(map[string]string{v1.ByAnnotation: "ben"})
+	judgeRefusal(t, ben.Update(t.Context(), object), `it would have to be ""`)
+	judgeRefusal(t, ben.Delete(t.Context(), parse(t, good)), "")
+}
+
+// specOverruled: whoever changes a spec is written on it; whoever changes anything
+// else is not, and neither changes nor loses who did.
+func specOverruled(t *testing.T, good string, change [2]string, ann, ben client.Client) {
+	judge := func(object *unstructured.Unstructured, want string) {
+		t.Helper()
+		if got := object.GetAnnotations()[v1.ByAnnotation]; got != want {
+			t.Errorf("it is %q's, want %q's", got, want)
+		}
+	}
+	object := by(t, good, "ben")
+	judgeRefusal(t, ann.Create(t.Context(), object), "")
+	judge(object, "ann")
+	object.SetLabels(map[string]string{"seen": "yes"})
+	judgeRefusal(t, ben.Update(t.Context(), object), "")
+	judge(object, "ann")
+	object.SetAnnotations(nil)
+	judgeRefusal(t, ben.Update(t.Context(), object), "")
+	judge(object, "ann")
+	object.SetAnnotations(map[string]string{v1.ByAnnotation: "ben"})
+	judgeRefusal(t, ben.Update(t.Context(), object), "")
+	judge(object, "ann")
+	object.SetAnnotations(map[string]string{v1.ByAnnotation: "ann"})
+	setPath(t, object, change[0], change[1])
+	judgeRefusal(t, ben.Update(t.Context(), object), "")
+	judge(object, "ben")
+	judgeRefusal(t, ben.Delete(t.Context(), object), "")
+}
+
+// forgottenBy: who has a member forgotten is written on it, and nobody else.
+func forgottenBy(t *testing.T, ann, ben client.Client) {
+	object := parse(t, goodMember)
+	judgeRefusal(t, ann.Create(t.Context(), object), "")
+	object.SetAnnotations(map[string]string{"ticket": "4711"})
+	judgeRefusal(t, ann.Update(t.Context(), object), "")
+	if got := object.GetAnnotations()[v1.ByAnnotation]; got != "" {
+		t.Errorf("a member that stays is %q's", got)
+	}
+	claimed := object.DeepCopy()
+	claimed.SetAnnotations(map[string]string{v1.ByAnnotation: "ann"})
+	judgeRefusal(t, ann.Update(t.Context(), claimed), `it would have to be ""`)
+	object.SetAnnotations(map[string]string{v1.ForgetAnnotation: "the account is closed", v1.ByAnnotation: "ann"})
+	judgeRefusal(t, ben.Update(t.Context(), object), "")
+	if got := object.GetAnnotations()[v1.ByAnnotation]; got != "ben" {
+		t.Errorf("forgotten by %q, want ben", got)
+	}
+	judgeRefusal(t, ann.Delete(t.Context(), object), "")
 }
 
 // endedBy: who ends an upgrade is written on it, whoever they say they are; who

@@ -183,10 +183,13 @@ func (m *murmurs) answer(said string) {
 }
 
 // startHub is a real API server with the kinds installed.
-func startHub(t *testing.T) *rest.Config {
+func startHub(t *testing.T) *rest.Config { return startHubWith(t, hub.Options{}) }
+
+func startHubWith(t *testing.T, options hub.Options) *rest.Config {
 	t.Helper()
 	ctrl.SetLogger(logr.Discard())
-	h, err := hub.Start(context.Background(), hub.Options{DataDir: t.TempDir(), Version: "v0.0.0-test"})
+	options.DataDir, options.Version = t.TempDir(), "v0.0.0-test"
+	h, err := hub.Start(context.Background(), options)
 	if err != nil {
 		t.Fatal(err)
 	}
