@@ -61,7 +61,7 @@ fmt: ## format the code
 	tools/run lint golangci-lint fmt
 
 generate: ## write what follows from api/: deep copies and the chart's CRDs
-	tools/gen/generate api/v1alpha1 deploy/chart/crds
+	tools/gen/generate api/v1alpha1 deploy/chart/kinds
 
 notice: ## write NOTICE, from the modules that are linked
 	@new=$$(mktemp); trap 'rm -f "$$new"' EXIT; \
@@ -87,7 +87,7 @@ check-notice:
 check-generated:
 	@new=$$(mktemp -d); trap 'rm -rf "$$new"' EXIT; \
 	tools/gen/generate "$$new/api" "$$new/crds"; \
-	diff -u api/v1alpha1/zz_generated.deepcopy.go "$$new/api/zz_generated.deepcopy.go" && diff -ru deploy/chart/crds "$$new/crds" || \
+	diff -u api/v1alpha1/zz_generated.deepcopy.go "$$new/api/zz_generated.deepcopy.go" && diff -ru deploy/chart/kinds "$$new/crds" || \
 		{ echo "generated files do not follow from api/v1alpha1: run make generate"; exit 1; }
 
 check-tools:

@@ -13,12 +13,12 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-//go:embed crds/*.yaml policies/*.yaml roles/*.yaml
+//go:embed kinds/*.yaml policies/*.yaml roles/*.yaml
 var files embed.FS
 
 // CRDs are the definitions of Refit's kinds, as the chart installs them.
 func CRDs() ([]*apiextensionsv1.CustomResourceDefinition, error) {
-	return read[apiextensionsv1.CustomResourceDefinition]("crds/*.yaml", func(text []byte, crd *apiextensionsv1.CustomResourceDefinition) error {
+	return read[apiextensionsv1.CustomResourceDefinition]("kinds/*.yaml", func(text []byte, crd *apiextensionsv1.CustomResourceDefinition) error {
 		return yaml.UnmarshalStrict(text, crd)
 	})
 }
