@@ -27,7 +27,7 @@ func Main(args []string) int {
 // New is the assembled program.
 func New() cli.App {
 	return cli.App{
-		Version: Version, Now: time.Now, Up: Up, Demo: Demo, Lab: Lab, Dashboard: Dashboard, HubProcess: hub.Holder, DataFiles: hub.Files(),
+		Version: Version, Now: time.Now, Up: Up, Controllers: Controllers, Demo: Demo, Lab: Lab, Dashboard: Dashboard, HubProcess: hub.Holder, DataFiles: hub.Files(),
 		Issue: func(dataDir string, who cli.Person) ([]byte, error) {
 			return hub.Issue(dataDir, hub.Person(who), time.Now())
 		},

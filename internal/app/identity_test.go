@@ -66,3 +66,33 @@ func TestIdentify(t *testing.T) {
 	start("uid-of-file", "uid-of-file")
 	start("uid-of-another-file", "uid-of-another-file")
 }
+
+// TestIdentifyAtOnce: of two processes that begin at the same time both are told the
+// same, though one of them writes before the other.
+func TestIdentifyAtOnce(t *testing.T) {
+	scheme, err := newScheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	others := ""
+	first := true
+	race := interceptor.Funcs{Update: func(ctx context.Context, c client.WithWatch, object client.Object, opts ...client.UpdateOption) error {
+		if first {
+			first = false
+			if others, err = identify(ctx, c, "refit", ""); err != nil { // by the other, between our reading and writing
+				t.Error(err)
+			}
+		}
+		return c.Update(ctx, object, opts...)
+	}}
+	c := fake.NewClientBuilder().WithScheme(scheme).WithInterceptorFuncs(race).Build()
+	object := &corev1.ConfigMap{}
+	object.Namespace, object.Name, object.UID = "refit", "refit-hub", "uid-1"
+	if err := c.Create(t.Context(), object); err != nil {
+		t.Fatal(err)
+	}
+	got, err := identify(t.Context(), c, "refit", "")
+	if err != nil || got != "uid-1" || others != "uid-1" {
+		t.Errorf("one is told %q, %v, the other %q; want uid-1", got, err, others)
+	}
+}

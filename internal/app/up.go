@@ -104,7 +104,7 @@ func up(ctx context.Context, options cli.UpOptions, ready func(*rest.Config)) (e
 	go start(ctx, members, log)
 	go keep(ctx, members, registry, log)
 
-	manager, err := newManager(target.config, options, gate.New(hosts, clock.RealClock{}), uid, log)
+	manager, err := newManager(target, options, gate.New(hosts, clock.RealClock{}), uid, log)
 	if err != nil {
 		return err
 	}
@@ -246,18 +246,19 @@ func text(err error) string {
 }
 
 // newManager wires the three loops of the hub of a UID, and who asks its gates.
-func newManager(config *rest.Config, options cli.UpOptions, gates *gate.Asker, uid string, log *slog.Logger) (ctrl.Manager, error) {
+func newManager(target hubTarget, options cli.UpOptions, gates *gate.Asker, uid string, log *slog.Logger) (ctrl.Manager, error) {
 	scheme, err := newScheme()
 	if err != nil {
 		return nil, err
 	}
-	config = rest.CopyConfig(config)
+	config := rest.CopyConfig(target.config)
 	config.QPS, config.Burst = 100, 200 // our own hub, or one that we share with few
 	manager, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme: scheme, Logger: logr.FromSlogHandler(log.Handler()),
 		Metrics:                       server.Options{BindAddress: "0"},
+		HealthProbeBindAddress:        options.Health,
 		Cache:                         cache.Options{DefaultNamespaces: map[string]cache.Config{options.Namespace: {}}},
-		LeaderElection:                options.Kubeconfig != "",
+		LeaderElection:                !target.embedded(),
 		LeaderElectionID:              "refit.refit.dev",
 		LeaderElectionNamespace:       options.Namespace,
 		LeaderElectionReleaseOnCancel: true,

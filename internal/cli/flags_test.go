@@ -28,6 +28,10 @@ func unreached(t *testing.T) App {
 			t.Error("a hub was started")
 			return nil
 		},
+		Controllers: func(context.Context, UpOptions) error {
+			t.Error("the loops were run")
+			return nil
+		},
 		Demo: func(context.Context, DemoOptions) error {
 			t.Error("a demonstration was started")
 			return nil
@@ -93,6 +97,13 @@ func badValues(folder string) []badValue {
 		{"up --metrics", []string{"up", "--metrics="}, `--metrics "": is no address and port; write it as 127.0.0.1:9464, or leave it out`},
 		{"up --webhook", []string{"up", "--webhook", missing}, fmt.Sprintf("--webhook %q: is no file; name one with the URL of a webhook on its first line, or leave it out", missing)},
 		{"up --webhook", []string{"up", "--webhook", folder}, fmt.Sprintf("--webhook %q: is no file; name one with the URL of a webhook on its first line, or leave it out", folder)},
+		{"up --metrics", []string{"up", "--metrics", ":70000"}, `--metrics ":70000": is no address and port; write it as 127.0.0.1:9464, or leave it out`},
+		{"controllers --health", []string{"controllers", "--health", "8081"}, `--health "8081": is no address and port; write it as 127.0.0.1:8081, or leave it out`},
+		{"controllers --health", []string{"controllers", "--health="}, `--health "": is no address and port; write it as 127.0.0.1:8081, or leave it out`},
+		{"controllers --metrics", []string{"controllers", "--metrics", "9464"}, `--metrics "9464": is no address and port; write it as 127.0.0.1:9464, or leave it out`},
+		{"controllers --webhook", []string{"controllers", "--webhook", missing}, fmt.Sprintf("--webhook %q: is no file; name one with the URL of a webhook on its first line, or leave it out", missing)},
+		{"controllers --gate-host", []string{"controllers", "--gate-host="}, `--gate-host "": is no host; write HOST or HOST:PORT, as in prometheus.monitoring:9090`},
+		{"controllers --log-level", []string{"controllers", "--log-level", "loud"}, `--log-level "loud": is no level; name debug, info, warn or error`},
 		{"uninstall --kubeconfig", []string{"uninstall", "--yes", "--kubeconfig", "x"}, "--kubeconfig: means nothing here: uninstall removes what is on this machine, and nothing of a management cluster; leave it out"},
 		{"up --log-level", []string{"up", "--log-level", "loud"}, `--log-level "loud": is no level; name debug, info, warn or error`},
 		{"up --log-level", []string{"up", "--log-level="}, `--log-level "": is no level; name debug, info, warn or error`},

@@ -43,11 +43,11 @@ func OpenLog(path string, level slog.Level) (Log, error) {
 		return Log{}, fmt.Errorf("open the log: %w", err)
 	}
 	rotated := &lumberjack.Logger{Filename: path, MaxSize: logMegabytes, MaxBackups: logBackups}
-	return Log{newLog(rotated, level), rotated}, nil
+	return Log{NewLog(rotated, level), rotated}, nil
 }
 
-// newLog is a log of one JSON object a line.
-func newLog(out io.Writer, level slog.Level) *slog.Logger {
+// NewLog is a log of one JSON object a line.
+func NewLog(out io.Writer, level slog.Level) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level}))
 }
 

@@ -38,6 +38,8 @@ type App struct {
 	Now func() time.Time
 	// Up runs hub and loops until ctx ends.
 	Up func(ctx context.Context, options UpOptions) error
+	// Controllers runs the loops alone until ctx ends.
+	Controllers func(ctx context.Context, options UpOptions) error
 	// Demo runs the demonstration.
 	Demo func(ctx context.Context, options DemoOptions) error
 	// Lab runs a made-up cloud until ctx ends.
@@ -75,7 +77,7 @@ hop, control planes and nodes, and says at every moment why the rest waits.`,
 	flags.String("kubeconfig", "", "kubeconfig of a management cluster to use instead of the embedded hub")
 	flags.StringP("namespace", "n", DefaultNamespace, "namespace of the hub that Refit's objects are in")
 	root.AddCommand(
-		newUpCommand(app), newDownCommand(app),
+		newUpCommand(app), newDownCommand(app), newControllersCommand(app),
 		newLocalCommand(localHooks(root, app)), newKubeCommand(), newSuperviseCommand(),
 		newPlanCommand(app), newStatusCommand(app), newWhyCommand(app), newDriftCommand(app), newReportCommand(app),
 		newDashboardCommand(app),

@@ -41,7 +41,7 @@ func newSuperviseCommand() *cobra.Command {
 			}
 			ctx, cancel := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
 			defer cancel()
-			log := newLog(cmd.ErrOrStderr(), least) // which is the member's log, whoever started us
+			log := NewLog(cmd.ErrOrStderr(), least) // which is the member's log, whoever started us
 			err = local.Supervise(ctx, dir, fetchBinaries, log)
 			if held := (*process.HeldError)(nil); errors.As(err, &held) {
 				log.Info("another supervisor has the member", "pid", held.Holder.PID)

@@ -36,6 +36,8 @@ type UpOptions struct {
 	Metrics string
 	// Webhook is a file that says where a webhook is; empty for none.
 	Webhook string
+	// Health is the address that probes are answered on; empty answers none.
+	Health string
 	// GateHosts are those that gates may call, as HOST or HOST:PORT.
 	GateHosts []string
 	// SourcePrefixes are the Git repositories that members' sources may be in, or what
@@ -94,7 +96,7 @@ bearer's token on its second line where it wants one.`,
 			case port != 0 && flag(cmd, "kubeconfig") != "":
 				return fmt.Errorf("--port %d: is of the embedded hub, and --kubeconfig %s names another; leave one of them out", port, flag(cmd, "kubeconfig"))
 			}
-			if err := errors.Join(checkHosts(gateHosts), checkPrefixes(prefixes), checkTelling(cmd, metrics, webhook)); err != nil {
+			if err := errors.Join(checkHosts(gateHosts), checkPrefixes(prefixes), checkTelling(cmd, webhook)); err != nil {
 				return err
 			}
 			least, err := level.read()
