@@ -313,6 +313,7 @@ func TestDeploymentWithAll(t *testing.T) {
 	want := []string{
 		"controllers", "--namespace=fleets", "--log-level=debug", "--health=:8081", "--metrics=:9999", "--webhook=/etc/refit/webhook/address",
 		"--gate-host=prometheus.monitoring:9090", "--gate-host=[::1]:9090",
+		"--source-prefix=https://git.example/infrastructure",
 	}
 	if diff := cmp.Diff(want, container.Args); diff != "" {
 		t.Errorf("arguments (-want +got):\n%s", diff)

@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -55,10 +53,7 @@ const readyTimeout = 2 * time.Minute
 func newUpCommand(app App) *cobra.Command {
 	var port int
 	var detach, fakeProvider bool
-	var metrics, webhook string
-	var gateHosts []string
-	var prefixes []string
-	var level logLevel
+	var loops loopFlags
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Start the hub and the control loops",
@@ -96,18 +91,11 @@ bearer's token on its second line where it wants one.`,
 			case port != 0 && flag(cmd, "kubeconfig") != "":
 				return fmt.Errorf("--port %d: is of the embedded hub, and --kubeconfig %s names another; leave one of them out", port, flag(cmd, "kubeconfig"))
 			}
-			if err := errors.Join(checkHosts(gateHosts), checkPrefixes(prefixes), checkTelling(cmd, webhook)); err != nil {
-				return err
-			}
-			least, err := level.read()
+			options, err := loops.options(cmd)
 			if err != nil {
 				return err
 			}
-			options := UpOptions{
-				DataDir: flag(cmd, "data-dir"), Kubeconfig: flag(cmd, "kubeconfig"), Namespace: flag(cmd, "namespace"),
-				Port: port, LogLevel: least, FakeProvider: fakeProvider, GateHosts: gateHosts, Out: cmd.OutOrStdout(),
-				SourcePrefixes: prefixes, Metrics: metrics, Webhook: webhook,
-			}
+			options.Port, options.FakeProvider = port, fakeProvider
 			if detach {
 				return upDetached(cmd.Context(), options)
 			}
@@ -115,40 +103,11 @@ bearer's token on its second line where it wants one.`,
 			return app.Up(cmd.Context(), options)
 		},
 	}
-	level.add(cmd)
+	loops.add(cmd)
 	cmd.Flags().IntVar(&port, "port", 0, "loopback port of the hub (default: the one of the last start, else any that is free)")
 	cmd.Flags().BoolVarP(&detach, "detach", "d", false, "return once everything runs, and leave it running")
-	cmd.Flags().StringArrayVar(&gateHosts, "gate-host", nil, "host that gates may call, as HOST or HOST:PORT; may be repeated (default: none)")
 	cmd.Flags().BoolVar(&fakeProvider, "fake-provider", false, "also serve made-up members, to try Refit with")
-	cmd.Flags().StringVar(&metrics, "metrics", "", "address to serve Prometheus metrics on, such as 127.0.0.1:9464 (default: none)")
-	cmd.Flags().StringVar(&webhook, "webhook", "", "file with the URL of a webhook that is sent CloudEvents; on a second line, a token (default: none)")
-	cmd.Flags().StringArrayVar(&prefixes, "source-prefix", nil, "a Git repository that members may have as their source, or the address of several (repeatable; default: none)")
 	return cmd
-}
-
-// checkHosts refuses what gates could not call.
-func checkHosts(hosts []string) error {
-	for _, host := range hosts {
-		if u, err := url.Parse("http://" + host); err != nil || u.Host != host || u.Hostname() == "" || strings.HasSuffix(host, ":") {
-			return fmt.Errorf("--gate-host %q: is no host; write HOST or HOST:PORT, as in prometheus.monitoring:9090", host)
-		}
-	}
-	return nil
-}
-
-// checkPrefixes refuses what no repository is below.
-func checkPrefixes(prefixes []string) error {
-	for _, prefix := range prefixes {
-		u, err := url.Parse(prefix)
-		switch {
-		case err != nil || u.User != nil || u.RawQuery != "" || slices.Contains(strings.Split(prefix, "/"), ".."):
-			return errors.New("--source-prefix: an address has no \"..\", and neither user, password nor query")
-		case u.Scheme == "https" && u.Host != "", u.Scheme == "file" && u.Host == "" && u.Path != "", strings.HasPrefix(prefix, "/"):
-		default:
-			return fmt.Errorf("--source-prefix %q: name an https address, or the absolute path of a folder", prefix)
-		}
-	}
-	return nil
 }
 
 // readyPipe is the file descriptor on which a detached hub says that it is
@@ -216,6 +175,20 @@ func upDetached(ctx context.Context, options UpOptions) error {
 	if err != nil {
 		return fmt.Errorf("start the hub: %w", err)
 	}
+	child := exec.Command(self, options.args()...) //nolint:noctx // it outlives this command on purpose
+	child.Stdout, child.Stderr = words, words
+	child.ExtraFiles = []*os.File{writer}
+	child.Env = append(os.Environ(), readyVariable+"=1")
+	child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := child.Start(); err != nil {
+		return fmt.Errorf("start the hub: %w", err)
+	}
+	_ = writer.Close()
+	return awaitReady(ctx, options, reader, child, words.Name())
+}
+
+// args are the command line that runs in this process what the options say.
+func (options UpOptions) args() []string {
 	args := []string{
 		"up", "--data-dir", options.DataDir, "--namespace", options.Namespace, "--port", fmt.Sprint(options.Port),
 		"--log-level", levelName(options.LogLevel), fmt.Sprintf("--fake-provider=%t", options.FakeProvider),
@@ -235,16 +208,7 @@ func upDetached(ctx context.Context, options UpOptions) error {
 	for _, prefix := range options.SourcePrefixes {
 		args = append(args, "--source-prefix", prefix)
 	}
-	child := exec.Command(self, args...) //nolint:noctx // it outlives this command on purpose
-	child.Stdout, child.Stderr = words, words
-	child.ExtraFiles = []*os.File{writer}
-	child.Env = append(os.Environ(), readyVariable+"=1")
-	child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := child.Start(); err != nil {
-		return fmt.Errorf("start the hub: %w", err)
-	}
-	_ = writer.Close()
-	return awaitReady(ctx, options, reader, child, words.Name())
+	return args
 }
 
 func awaitReady(ctx context.Context, options UpOptions, reader *os.File, child *exec.Cmd, words string) error {
