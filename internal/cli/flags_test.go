@@ -103,6 +103,7 @@ func badValues(folder string) []badValue {
 		{"controllers --metrics", []string{"controllers", "--metrics", "9464"}, `--metrics "9464": is no address and port; write it as 127.0.0.1:9464, or leave it out`},
 		{"controllers --webhook", []string{"controllers", "--webhook", missing}, fmt.Sprintf("--webhook %q: is no file; name one with the URL of a webhook on its first line, or leave it out", missing)},
 		{"controllers --gate-host", []string{"controllers", "--gate-host="}, `--gate-host "": is no host; write HOST or HOST:PORT, as in prometheus.monitoring:9090`},
+		{"controllers --source-prefix", []string{"controllers", "--source-prefix="}, `--source-prefix "": name an https address, or the absolute path of a folder`},
 		{"controllers --log-level", []string{"controllers", "--log-level", "loud"}, `--log-level "loud": is no level; name debug, info, warn or error`},
 		{"uninstall --kubeconfig", []string{"uninstall", "--yes", "--kubeconfig", "x"}, "--kubeconfig: means nothing here: uninstall removes what is on this machine, and nothing of a management cluster; leave it out"},
 		{"up --log-level", []string{"up", "--log-level", "loud"}, `--log-level "loud": is no level; name debug, info, warn or error`},

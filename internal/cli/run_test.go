@@ -106,6 +106,8 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"kube", "export", "v1.36.3"}, 1},
 		{[]string{"completion", "bash"}, 0},
 		{[]string{"completion", "bash", "now"}, 1},
+		{[]string{"controllers"}, 0},
+		{[]string{"controllers", "now"}, 1},
 		{[]string{"version"}, 0},
 		{[]string{"version", "now"}, 1},
 		{[]string{"uninstall"}, 1},
@@ -113,6 +115,7 @@ func TestExitCodes(t *testing.T) {
 	} {
 		app := unreached(t)
 		app.Up = func(context.Context, UpOptions) error { return nil }
+		app.Controllers = app.Up
 		app.Demo = func(context.Context, DemoOptions) error { return nil }
 		app.Dashboard = func(context.Context, DashboardOptions) error { return nil }
 		app.Lab = func(context.Context, LabOptions) error { return nil }
