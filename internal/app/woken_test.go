@@ -21,6 +21,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	controllers "sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	v1 "refit.dev/refit/api/v1alpha1"
@@ -218,7 +219,10 @@ func runFleets(t *testing.T, config *rest.Config, gates control.Gates) client.Cl
 			t.Fatal(err)
 		}
 	}
-	manager, err := ctrl.NewManager(config, ctrl.Options{Scheme: scheme, Logger: logr.Discard(), Metrics: server.Options{BindAddress: "0"}})
+	again := true // a name may repeat: other tests of this process have managers, too
+	manager, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme: scheme, Logger: logr.Discard(), Metrics: server.Options{BindAddress: "0"}, Controller: controllers.Controller{SkipNameValidation: &again},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ const (
 	intentRoom    = 120 // of which there are 32
 	declaredRoom  = 64
 	driftRoom     = 160
-	poolsRoom     = 6400
+	poolsRoom     = 5800
 	waveRoom      = 448 // of which there are 8
 	gateRoom      = 200 // and the half of it for what to do
 	nameRoom      = 64  // of who did something, of whom there are 32, and of a release
