@@ -39,12 +39,21 @@ type Act struct {
 // Acts are what people did about a fleet since a time, as far as the hub's objects
 // tell it. What was said of more than one fleet is told of each.
 func Acts(hub Hub, f *v1.Fleet, since time.Time) []Act {
+	return slices.Concat(actsOfApprovals(hub, f, since), actsOfFreezes(hub, f, since), actsOfAborts(hub, f), actsOfObjects(hub, f))
+}
+
+func actsOfApprovals(hub Hub, f *v1.Fleet, since time.Time) []Act {
 	var acts []Act
 	for i := range hub.Approvals {
 		if a := &hub.Approvals[i]; !a.CreationTimestamp.Time.Before(since) && (a.Spec.Fleet == f.Name || a.Spec.Subject == v1.SubjectTakeOver) {
 			acts = append(acts, Act{Thing: said(a), Kind: v1.Act(a.Spec.Subject), By: by(a), Revision: a.Spec.Revision})
 		}
 	}
+	return acts
+}
+
+func actsOfFreezes(hub Hub, f *v1.Fleet, since time.Time) []Act {
+	var acts []Act
 	for i := range hub.Freezes {
 		if z := &hub.Freezes[i]; !z.CreationTimestamp.Time.Before(since) && concerns(z, f, hub.Members) {
 			kind := v1.ActPause
@@ -54,6 +63,11 @@ func Acts(hub Hub, f *v1.Fleet, since time.Time) []Act {
 			acts = append(acts, Act{Thing: said(z), Kind: kind, By: by(z)})
 		}
 	}
+	return acts
+}
+
+func actsOfAborts(hub Hub, f *v1.Fleet) []Act {
+	var acts []Act
 	for i := range hub.Upgrades {
 		up := &hub.Upgrades[i]
 		deleted := !up.DeletionTimestamp.IsZero() && !Ended(up)
@@ -61,6 +75,13 @@ func Acts(hub Hub, f *v1.Fleet, since time.Time) []Act {
 			acts = append(acts, Act{Thing: thing("abort", up.UID), Kind: v1.ActAbort, By: by(up), Revision: up.Spec.Revision})
 		}
 	}
+	return acts
+}
+
+// actsOfObjects are of a release that was withdrawn, and of members to be forgotten:
+// said on objects that were there before.
+func actsOfObjects(hub Hub, f *v1.Fleet) []Act {
+	var acts []Act
 	for i := range hub.Releases {
 		if r := &hub.Releases[i]; r.Name == f.Spec.Release && r.Spec.Withdrawn != nil {
 			acts = append(acts, Act{Thing: thing("withdraw", r.UID), Kind: v1.ActWithdraw, By: by(r)})

@@ -173,12 +173,13 @@ func (h *Hub) effortLines(f *v1.Fleet, all observe.Hub) []string {
 	}
 	var lines []string
 	for _, r := range f.Status.Effort.Revisions {
-		line := fmt.Sprintf("%sfleet %s: revision %d:", h.prefix(), f.Name, r.Revision)
+		var line strings.Builder
+		fmt.Fprintf(&line, "%sfleet %s: revision %d:", h.prefix(), f.Name, r.Revision)
 		for _, person := range r.People {
-			line += fmt.Sprintf(" %s %v", person.By, person.Acts)
+			fmt.Fprintf(&line, " %s %v", person.By, person.Acts)
 		}
 		if len(r.Unknown) > 0 {
-			line += fmt.Sprintf(" somebody %v", r.Unknown)
+			fmt.Fprintf(&line, " somebody %v", r.Unknown)
 		}
 		work := r.Pruned
 		for i := range all.Upgrades {
@@ -186,7 +187,8 @@ func (h *Hub) effortLines(f *v1.Fleet, all observe.Hub) []string {
 				work = observe.AddWork(work, observe.WorkOf(up))
 			}
 		}
-		lines = append(lines, line+fmt.Sprintf("; Refit: %d control planes, %d nodes", work.ControlPlanes, work.Nodes))
+		fmt.Fprintf(&line, "; Refit: %d control planes, %d nodes", work.ControlPlanes, work.Nodes)
+		lines = append(lines, line.String())
 	}
 	return lines
 }
