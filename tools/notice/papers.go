@@ -14,9 +14,9 @@ import (
 )
 
 // accepted are the licences that Refit may link: permissive ones, and MPL-2.0, whose copyleft ends at
-// the file. By SPDX identifier.
+// the file. Unicode's is for its tables. By SPDX identifier.
 var accepted = []string{ //nolint:gochecknoglobals // a constant, but for the language
-	"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MPL-2.0",
+	"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MPL-2.0", "Unicode-DFS-2016",
 }
 
 var (
