@@ -91,7 +91,7 @@ func unpack(t *testing.T, image v1.Image) (folder, list string) {
 		} else if text, readErr := io.ReadAll(archive); readErr != nil {
 			err = readErr
 		} else {
-			err = os.WriteFile(path, text, os.FileMode(header.Mode)) //nolint:gosec // a mode fits
+			err = os.WriteFile(path, text, os.FileMode(header.Mode))
 		}
 		if err != nil {
 			t.Fatal(err)
