@@ -175,6 +175,7 @@ func (u *Upgrades) observe(ctx context.Context, up *v1.ClusterUpgrade) (sight, e
 	}
 	u.Watch.Open(ctx, client.ObjectKeyFromObject(up), cluster)
 	in.Cluster, err = u.Clusters.Cluster(ctx, cluster, member.PodsToo)
+	in.Cluster.Offers = observe.Offers(in)
 	if err == nil && in.Cluster.ControlPlane.Ready {
 		in.Cluster.AddOns = u.Clusters.AddOnsOf(ctx, cluster, in.AddOns)
 	}

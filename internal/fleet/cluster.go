@@ -26,6 +26,8 @@ type Cluster struct {
 	MaxNodeSkew int
 	// PicksPatch marks a provider that chooses patches: minors are compared.
 	PicksPatch bool
+	// AnyVersion marks a provider that goes to whatever version it is told.
+	AnyVersion bool
 	// Claim is who changes the cluster, as it says itself.
 	Claim Claim
 	At    time.Time

@@ -14,6 +14,9 @@ const (
 	ByRefit RolledBy = "Refit"
 	// ByProvider: the provider rolls the pool as one operation.
 	ByProvider RolledBy = "Provider"
+	// WithControlPlane: they go along when the control plane's version is changed,
+	// and are not asked for.
+	WithControlPlane RolledBy = "ControlPlane"
 	// ByNobody: nodes that no provider answers for.
 	ByNobody RolledBy = "Nobody"
 	// InMember: a controller in the cluster does it (Karpenter, Cluster API).

@@ -1,12 +1,14 @@
 package observe
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
 	v1 "refit.dev/refit/api/v1alpha1"
 	"refit.dev/refit/internal/fleet"
 	"refit.dev/refit/internal/plan/rollout"
+	"refit.dev/refit/internal/plan/upgrade"
 )
 
 // pinsOf are a fleet's pins of one revision: a new one begins without.
@@ -70,4 +72,20 @@ func namable(offers []fleet.Version) []fleet.Version {
 	return slices.DeleteFunc(slices.Clone(offers), func(v fleet.Version) bool {
 		return len(v.String()) > longestVersion || strings.Trim(v.Suffix, letters) != ""
 	})
+}
+
+// Offers are the versions that a cluster can go to. Where its provider goes to
+// whatever it is told, and knows of no list, these are what people have named: the
+// release, and the fleet's pins.
+func Offers(in upgrade.Input) []fleet.Version {
+	if !in.Cluster.AnyVersion {
+		return in.Cluster.Offers
+	}
+	offers := []fleet.Version{in.Target}
+	for _, pin := range in.Pins {
+		offers = append(offers, pin.Version)
+	}
+	offers = slices.AppendSeq(offers, maps.Values(in.Hops))
+	slices.SortFunc(offers, fleet.Version.Compare)
+	return namable(slices.Compact(offers))
 }

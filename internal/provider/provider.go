@@ -44,7 +44,23 @@ type Ref struct {
 	Name string
 	// Region is where it is, for a provider that has regions.
 	Region string
+	// Object is how it is declared, for a provider whose clusters are objects.
+	Object Object
 }
+
+// Object is a cluster's declaration in Kubernetes.
+type Object struct {
+	// Profile is the way of declaring clusters.
+	Profile string
+	// Namespace of the object, whose name is Ref.Name.
+	Namespace string
+	// Kubeconfig is a Secret of the hub that reaches the cluster that the object
+	// is in; zero where that is the hub itself.
+	Kubeconfig SecretKey
+}
+
+// SecretKey is an entry of a Secret.
+type SecretKey struct{ Namespace, Name, Key string }
 
 // State is what a part of a cluster runs, or should run.
 type State struct {
@@ -185,6 +201,9 @@ type Limits struct {
 	// PicksPatch marks a provider that chooses the patch itself: versions are
 	// then compared by minor.
 	PicksPatch bool
+	// AnyVersion marks a provider that goes to whatever version it is told, and
+	// cannot tell which there are: it offers none.
+	AnyVersion bool
 }
 
 // Cluster is one cluster together with who runs it.

@@ -5,6 +5,7 @@ package preflight
 import (
 	"cmp"
 	"fmt"
+	"slices"
 
 	"refit.dev/refit/internal/fleet"
 )
@@ -186,8 +187,9 @@ func nodesHealthy(in Input) *Finding {
 }
 
 func poolsRolled(in Input) *Finding {
+	driven := []fleet.RolledBy{fleet.ByRefit, fleet.ByProvider, fleet.WithControlPlane}
 	for _, pool := range in.Cluster.Pools {
-		if pool.RolledBy != fleet.ByRefit && pool.RolledBy != fleet.ByProvider {
+		if !slices.Contains(driven, pool.RolledBy) {
 			return &Finding{
 				Message:  fmt.Sprintf("pool %s is rolled by %s, which Refit cannot drive yet", pool.Name, pool.RolledBy),
 				Evidence: "reported by the provider",

@@ -170,6 +170,10 @@ func TestChecks(t *testing.T) {
 			}},
 		},
 		{
+			name:   "PoolsRolled: one goes along with the control plane",
+			change: func(in *preflight.Input) { in.Cluster.Pools[1].RolledBy = fleet.WithControlPlane },
+		},
+		{
 			name:   "PoolsRolled: one is not",
 			change: func(in *preflight.Input) { in.Cluster.Pools[1].RolledBy = fleet.InMember },
 			want: []preflight.Finding{{

@@ -141,6 +141,37 @@ func TestPoolsThatTheProviderRolls(t *testing.T) {
 	}
 }
 
+// TestNodesThatGoAlong: nodes that change with the control plane are not asked for,
+// and waited for.
+func TestNodesThatGoAlong(t *testing.T) {
+	at := func(s situation) situation {
+		s.from, s.rolledBy = "v1.36.3", fleet.WithControlPlane
+		s.controlPlane, s.memory = or(s.controlPlane, "v1.37.2"), or(s.memory, "v1.37.2 ControlPlane 9m 8m\n v1.37.2 Nodes 1m")
+		return s
+	}
+	steps{
+		{
+			name: "the control plane is asked for", situation: at(situation{controlPlane: "v1.36.3", memory: "v1.37.2 Settle 1m"}),
+			want: `ControlPlane v1.37.2
+				upgrade control plane v1.36.3 → v1.37.2
+				OperationRunning: control plane goes from v1.36.3 to v1.37.2
+				again in 2s`,
+		},
+		{
+			name: "a node is not there yet", situation: at(situation{template: "v1.37.2", nodes: "v1.36.3 v1.37.2"}),
+			want: `Nodes v1.37.2
+				PoolRolledByOther: pool a is not at v1.37.2, and rolled by ControlPlane
+				again in 15s`,
+		},
+		{
+			name: "all nodes are there", situation: at(situation{template: "v1.37.2", nodes: "v1.37.2 v1.37.2"}),
+			want: `Settle v1.37.2
+				Settling: seen healthy for less than 30s
+				again in 30s`,
+		},
+	}.run(t)
+}
+
 // TestForeignChange: what somebody else does to the cluster may be no change of
 // version.
 func TestForeignChange(t *testing.T) {
