@@ -44,6 +44,8 @@ type Lacks struct {
 	Nodes        string // nodes are added and removed one by one
 	Rolling      string // a pool is rolled by the provider itself
 	Choice       string // there is more than one version to go to
+	Failure      string // an operation can end as failed
+	Catalogue    string // there is a list of versions that can be had
 }
 
 // World is where one case happens.

@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"cmp"
 	"slices"
 
 	"refit.dev/refit/internal/provider"
@@ -9,13 +10,17 @@ import (
 // failing are the promises about what goes wrong.
 func failing() []testCase {
 	return []testCase{
-		{name: "a failed operation says why, and the old version serves", run: fails},
-		{name: "a new token after a failed operation begins another", run: failsAnew, lacking: func(l Lacks) string { return l.Tokens }},
-		{name: "a version that is not offered comes to nothing", run: notOffered},
+		{name: "a failed operation says why, and the old version serves", run: fails, lacking: failure},
+		{name: "a new token after a failed operation begins another", run: failsAnew, lacking: func(l Lacks) string { return cmp.Or(l.Tokens, l.Failure) }},
+		{name: "a version that is not offered comes to nothing", run: notOffered, lacking: catalogue},
 		{name: "calls that come too often are told when to come again", run: throttled, lacking: func(l Lacks) string { return l.Throttling }},
 		{name: "expired credentials are worth another try", run: expired, lacking: func(l Lacks) string { return l.Expiry }},
 	}
 }
+
+func failure(l Lacks) string { return l.Failure }
+
+func catalogue(l Lacks) string { return l.Catalogue }
 
 func fails(w *trial) {
 	to := w.Failing(w.ref)

@@ -139,6 +139,9 @@ func templateMoved(w *trial) {
 	w.upgrade()
 	w.ensure(w.template(w.Versions.Old, w.Versions.Next, "t"))
 	w.untilTemplate(w.Versions.Next)
+	if w.rolls() {
+		w.rolled() // until then it is under way, and waited for
+	}
 	w.refused(w.template(w.Versions.Old, w.Versions.Back, "late"), provider.Stop, provider.CodeChanged)
 	if got := w.pool(w.observe(), "a").Template.Version; !w.at(got, w.Versions.Next) {
 		w.Errorf("template = %s, want %s", got, w.Versions.Next)

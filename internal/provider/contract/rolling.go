@@ -19,16 +19,21 @@ func rolling() []testCase {
 	}
 }
 
-// labelled are the names of a pool's nodes and their kubelets' versions, by what
-// the cluster itself says.
-func (w *trial) labelled(pool provider.Pool) map[string]fleet.Version {
+// nodesIn are the names of a pool's nodes and their kubelets' versions, by what the
+// cluster itself says.
+func (w *trial) nodesIn(pool provider.Pool) map[string]fleet.Version {
 	w.Helper()
-	list, err := w.client().CoreV1().Nodes().List(w.Context(), metav1.ListOptions{LabelSelector: pool.NodeLabel.Key + "=" + pool.NodeLabel.Value})
+	list, err := w.client().CoreV1().Nodes().List(w.Context(), metav1.ListOptions{})
 	if err != nil {
 		w.Fatal(err)
 	}
+	listed := nodesOf(pool)
 	nodes := map[string]fleet.Version{}
 	for _, node := range list.Items {
+		value, labelled := node.Labels[pool.NodeLabel.Key]
+		if !slices.Contains(listed, node.Name) && !(labelled && value == pool.NodeLabel.Value) {
+			continue
+		}
 		version, _ := fleet.ParseVersion(node.Status.NodeInfo.KubeletVersion)
 		nodes[node.Name] = version
 	}
@@ -48,7 +53,7 @@ func (w *trial) rolled() provider.Operation {
 func rollsNodes(w *trial) {
 	w.upgrade()
 	seen := w.observe()
-	before, others := w.labelled(w.pool(seen, "a")), w.labelled(w.pool(seen, "b"))
+	before, others := w.nodesIn(w.pool(seen, "a")), w.nodesIn(w.pool(seen, "b"))
 	op := w.ensure(w.template(w.Versions.Old, w.Versions.Next, "t"))
 	if op.Phase != provider.Running || op.Part != poolA() || op.ID == "" || !w.at(op.To.Version, w.Versions.Next) {
 		w.Errorf("operation = %+v, want one of pool a that runs to %s", op, w.Versions.Next)
@@ -57,7 +62,7 @@ func rollsNodes(w *trial) {
 		w.Fatalf("operation = %+v, want that it has succeeded", op)
 	}
 	seen = w.untilTemplate(w.Versions.Next)
-	after := w.labelled(w.pool(seen, "a"))
+	after := w.nodesIn(w.pool(seen, "a"))
 	for name, version := range after {
 		if _, there := before[name]; there || !w.at(version, w.Versions.Next) {
 			w.Errorf("node %s of pool a is at %s, want a new one at %s", name, version, w.Versions.Next)
@@ -66,7 +71,7 @@ func rollsNodes(w *trial) {
 	if len(after) != len(before) {
 		w.Errorf("nodes of pool a were %v, and are %v; want as many", before, after)
 	}
-	for name, version := range w.labelled(w.pool(seen, "b")) {
+	for name, version := range w.nodesIn(w.pool(seen, "b")) {
 		if others[name] != version {
 			w.Errorf("node %s of pool b is at %s, and was at %s", name, version, others[name])
 		}
