@@ -87,11 +87,15 @@ type TerraformSource struct {
 
 // MemberProvider holds exactly one provider.
 //
-// +kubebuilder:validation:XValidation:rule="[has(self.eks), has(self.local), has(self.fake)].exists_one(named, named)",message="name exactly one provider: eks or local; or fake, to try Refit with"
+// +kubebuilder:validation:XValidation:rule="[has(self.eks), has(self.object), has(self.local), has(self.fake)].exists_one(named, named)",message="name exactly one provider: eks, object or local; or fake, to try Refit with"
 type MemberProvider struct {
 	// eks is a cluster of Amazon EKS.
 	// +optional
 	EKS *EKSProvider `json:"eks,omitempty"`
+	// object is a cluster that is declared as objects in Kubernetes, as those of
+	// Cluster API are.
+	// +optional
+	Object *ObjectProvider `json:"object,omitempty"`
 	// local is a control plane on the machine that Refit runs on, made by
 	// "refit local create".
 	// +optional
@@ -108,6 +112,8 @@ func (p MemberProvider) Kind() string {
 	switch {
 	case p.EKS != nil:
 		return "eks"
+	case p.Object != nil:
+		return "object"
 	case p.Fake != nil:
 		return "fake"
 	}
@@ -130,6 +136,45 @@ type EKSProvider struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=100
 	Name string `json:"name"`
+}
+
+// ObjectProvider names the object that declares a cluster.
+type ObjectProvider struct {
+	// profile is the way that the cluster is declared: ClusterAPI, where control
+	// plane and machine deployments have versions of their own, or
+	// ClusterAPITopology, where they follow from the topology of the Cluster.
+	// +required
+	// +kubebuilder:validation:Enum=ClusterAPI;ClusterAPITopology
+	Profile string `json:"profile"`
+	// namespace of the Cluster in the management cluster.
+	// +required
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace"`
+	// name of the Cluster.
+	// +required
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name"`
+	// kubeconfig reaches the management cluster. Without it, that is the cluster
+	// that this MemberCluster is in.
+	// +optional
+	Kubeconfig *SecretKey `json:"kubeconfig,omitempty"`
+}
+
+// SecretKey is an entry of a Secret in the same namespace.
+type SecretKey struct {
+	// secretName is the name of the Secret.
+	// +required
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$`
+	// +kubebuilder:validation:MaxLength=253
+	SecretName string `json:"secretName"`
+	// key of the entry.
+	// +optional
+	// +kubebuilder:default=value
+	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	// +kubebuilder:validation:MaxLength=253
+	Key string `json:"key,omitempty"`
 }
 
 // LocalProvider names a local member.

@@ -39,6 +39,7 @@ import (
 	"refit.dev/refit/internal/provider/eks"
 	"refit.dev/refit/internal/provider/fake"
 	"refit.dev/refit/internal/provider/local"
+	"refit.dev/refit/internal/provider/object"
 	"refit.dev/refit/internal/source"
 )
 
@@ -271,7 +272,7 @@ func newManager(target hubTarget, options cli.UpOptions, gates *gate.Asker, uid 
 		return nil, fmt.Errorf("set up the gates: %w", err)
 	}
 	clients := &member.Clients{}
-	known, err := providers(options)
+	known, err := providers(config, options)
 	if err != nil {
 		return nil, err
 	}
@@ -308,12 +309,12 @@ func controllerOptions() config.Controller {
 }
 
 // providers are all there are, by the name that MemberCluster has for them.
-func providers(options cli.UpOptions) (map[string]provider.Provider, error) {
+func providers(hub *rest.Config, options cli.UpOptions) (map[string]provider.Provider, error) {
 	onThisMachine, err := cli.LocalProvider(options.DataDir)
 	if err != nil {
 		return nil, err
 	}
-	known := map[string]provider.Provider{"local": onThisMachine, "eks": eks.New()}
+	known := map[string]provider.Provider{"local": onThisMachine, "eks": eks.New(), "object": &object.Provider{Hub: hub}}
 	if options.FakeProvider {
 		known["fake"] = madeUp()
 	}

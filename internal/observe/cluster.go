@@ -48,6 +48,9 @@ func (c *Clusters) Reach(mc *v1.MemberCluster) (provider.Cluster, error) {
 	if eks := mc.Spec.Provider.EKS; eks != nil {
 		name, ref = "eks", provider.Ref{Name: eks.Name, Region: eks.Region}
 	}
+	if object := mc.Spec.Provider.Object; object != nil {
+		name, ref = "object", objectRef(mc.Namespace, object)
+	}
 	if mc.Spec.Provider.Fake != nil {
 		name, ref = "fake", provider.Ref{Name: mc.Name}
 	}
@@ -60,6 +63,15 @@ func (c *Clusters) Reach(mc *v1.MemberCluster) (provider.Cluster, error) {
 		return provider.Cluster{}, fmt.Errorf("member %s: provider %q is not served here; served: %s", mc.Name, name, served)
 	}
 	return provider.Cluster{Name: mc.Name, Provider: found, Ref: ref}, nil
+}
+
+// objectRef is a member's object. Its Secret is in the member's own namespace.
+func objectRef(namespace string, object *v1.ObjectProvider) provider.Ref {
+	ref := provider.Ref{Name: object.Name, Object: provider.Object{Profile: object.Profile, Namespace: object.Namespace}}
+	if secret := object.Kubeconfig; secret != nil {
+		ref.Object.Kubeconfig = provider.SecretKey{Namespace: namespace, Name: secret.SecretName, Key: secret.Key}
+	}
+	return ref
 }
 
 // Cluster is one look at a member. It fails where the provider does not answer;
@@ -79,6 +91,7 @@ func (c *Clusters) Cluster(ctx context.Context, reach provider.Cluster, depth me
 		Offers:       namable(seen.Offers),
 		MaxNodeSkew:  seen.Limits.MaxNodeSkew,
 		PicksPatch:   seen.Limits.PicksPatch,
+		AnyVersion:   seen.Limits.AnyVersion,
 		Claim:        facts.Claim,
 		At:           c.Clock.Now(),
 	}

@@ -239,6 +239,25 @@ func TestReachEKS(t *testing.T) {
 	}
 }
 
+// A cluster that is an object is known by where that is; the Secret that leads
+// there is in the member's own namespace, never in another's.
+func TestReachObject(t *testing.T) {
+	object := &v1.ObjectProvider{Profile: "ClusterAPI", Namespace: "prod", Name: "one"}
+	mc := &v1.MemberCluster{Spec: v1.MemberClusterSpec{Provider: v1.MemberProvider{Object: object}}}
+	mc.Name, mc.Namespace = "eu-1", "refit"
+	cloud := &still{}
+	clusters := &Clusters{Providers: map[string]provider.Provider{"object": cloud, "local": &still{}}}
+	want := provider.Ref{Name: "one", Object: provider.Object{Profile: "ClusterAPI", Namespace: "prod"}}
+	for range 2 {
+		reach, err := clusters.Reach(mc)
+		if err != nil || reach.Name != "eu-1" || reach.Ref != want || reach.Provider != provider.Provider(cloud) {
+			t.Errorf("reach is %v, %v, want %v", reach, err, want)
+		}
+		object.Kubeconfig = &v1.SecretKey{SecretName: "management", Key: "value"}
+		want.Object.Kubeconfig = provider.SecretKey{Namespace: "refit", Name: "management", Key: "value"}
+	}
+}
+
 // A client that failed is dropped: credentials and addresses can change.
 func TestClusterDialsAnewAfterSilence(t *testing.T) {
 	dialled := 0
