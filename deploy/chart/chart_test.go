@@ -246,6 +246,8 @@ func TestSchema(t *testing.T) {
 		{"serviceAccount.annotations.a=1", "/serviceAccount/annotations/a"},
 		{"logLevel=loud", "/logLevel"},
 		{"gateHosts[0]=http://prometheus", "/gateHosts/0"},
+		{"kubeconfigSecrets=management", "/kubeconfigSecrets"},
+		{"kubeconfigSecrets[0]=Management", "/kubeconfigSecrets/0"},
 		{"metrics.enabled=yes", "/metrics/enabled"},
 		{"metrics.port=80", "/metrics/port"},
 		{"metrics.port=8081", "/metrics/port"}, // is the probes'
@@ -336,12 +338,22 @@ func TestDeploymentWithAll(t *testing.T) {
 	}
 }
 
-// TestNoWildcards: every right is named, and none of them lets Refit give itself another.
+// TestNoWildcards: every right is named, and none of them lets Refit give itself another. It reads no secrets but those
+// that people have named.
 func TestNoWildcards(t *testing.T) {
-	all := objects(t, everything(t))
+	byDefault, all := objects(t, somewhere()), objects(t, everything(t))
+	kubeconfigs := rbacv1.PolicyRule{
+		Verbs: []string{"get"}, APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{"management-eu", "management-us"},
+	}
+	role := find[*rbacv1.Role](t, all, "refit-controllers").Rules
+	i := slices.IndexFunc(role, func(rule rbacv1.PolicyRule) bool { return cmp.Equal(rule, kubeconfigs) })
+	if i < 0 {
+		t.Fatalf("Role: %v does not have %v", role, kubeconfigs)
+	}
 	for name, rules := range map[string][]rbacv1.PolicyRule{
-		"Role":        find[*rbacv1.Role](t, all, "refit-controllers").Rules,
-		"ClusterRole": find[*rbacv1.ClusterRole](t, all, "refit-controllers").Rules,
+		"Role by default": find[*rbacv1.Role](t, byDefault, "refit-controllers").Rules,
+		"Role":            slices.Delete(role, i, i+1),
+		"ClusterRole":     find[*rbacv1.ClusterRole](t, all, "refit-controllers").Rules,
 	} {
 		for _, rule := range rules {
 			for _, word := range slices.Concat(rule.APIGroups, rule.Resources, rule.Verbs, rule.NonResourceURLs) {

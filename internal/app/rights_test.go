@@ -48,8 +48,8 @@ import (
 )
 
 // TestRights: the chart gives the loops the rights that they use, and no other. Two processes with its ServiceAccount's
-// token take a made-up member to its release, write down who the hub is, lead, tell, prune, and lose a race for a
-// status; the API server's audit log has what they asked for. To take a rule or a verb out of the chart makes a request
+// token take a made-up member to its release, look for one that is an object elsewhere, write down who the hub is, lead,
+// tell, prune, and lose a race for a status; the API server's audit log has what they asked for. To take a rule or a verb out of the chart makes a request
 // forbidden, to add one leaves it without a use: both are seen here.
 func TestRights(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
@@ -122,8 +122,10 @@ rules:
 	return h.Config(), audit.Log
 }
 
-// account is the chart's ServiceAccount, and serviceAccount how an API server knows it.
+// account is the chart's ServiceAccount, and serviceAccount how an API server knows it; management is a Secret that it may
+// read.
 const (
+	management     = "management-eu"
 	account        = "refit-controllers"
 	serviceAccount = "system:serviceaccount:" + namespace + ":" + account
 )
@@ -238,7 +240,7 @@ func rendered(t *testing.T, file string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	values := map[string]any{"image": map[string]any{"repository": "registry.example/refit"}}
+	values := map[string]any{"image": map[string]any{"repository": "registry.example/refit"}, "kubeconfigSecrets": []any{management}}
 	in, err := util.ToRenderValues(loaded, values, common.ReleaseOptions{Name: "refit", Namespace: namespace, IsInstall: true}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -378,12 +380,18 @@ func liveThrough(t *testing.T, admin client.Client) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "eu-1"},
 		Spec:       v1.MemberClusterSpec{Provider: v1.MemberProvider{Fake: &v1.FakeProvider{}}},
 	}
+	elsewhere := &v1.MemberCluster{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "eu-2"},
+		Spec: v1.MemberClusterSpec{Provider: v1.MemberProvider{Object: &v1.ObjectProvider{
+			Profile: "ClusterAPI", Namespace: "prod", Name: "eu-2", Kubeconfig: &v1.SecretKey{SecretName: management},
+		}}},
+	}
 	fleet := &v1.Fleet{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "main"}, Spec: v1.FleetSpec{
 		Release: "2026.11", Waves: []v1.Wave{{Name: "all", MaxConcurrent: intstr.FromInt32(1), MinSuccess: intstr.FromString("100%")}},
 		Settle: metav1.Duration{Duration: time.Second}, Bake: metav1.Duration{Duration: time.Second},
 	}}
 	for _, object := range []client.Object{
-		member, fleet,
+		member, elsewhere, fleet,
 		&v1.Release{ObjectMeta: metav1.ObjectMeta{Name: "2026.11"}, Spec: v1.ReleaseSpec{Bundle: v1.Bundle{Kubernetes: "v1.36.3"}}},
 	} {
 		if err := admin.Create(t.Context(), object); err != nil {
