@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -28,7 +27,6 @@ import (
 	"refit.dev/refit/internal/kube/controlplane/process"
 	"refit.dev/refit/internal/lab/capi"
 	"refit.dev/refit/internal/provider"
-	"refit.dev/refit/internal/witness"
 )
 
 // oneCluster is declared in Cluster API: a control plane of one machine, and a
@@ -235,75 +233,6 @@ kind: MemberCluster
 metadata: {name: one}
 spec: {provider: {object: {profile: PROFILE, namespace: default, name: one, kubeconfig: {secretName: management}}}}
 `
-
-// TestClusterAPI: Refit asks Cluster API for the next minor, once of the control
-// plane and once of the workers, and is done when both are there: another API
-// server serves, and every node is another.
-func TestClusterAPI(t *testing.T) {
-	declared{
-		manifest: oneCluster, profile: "ClusterAPI", writes: []string{"kubeadmcontrolplanes/one", "machinedeployments/workers"},
-		kinds: []schema.GroupVersionResource{controlPlanes(), machineDeployments()},
-	}.roll(t)
-}
-
-// declared is a way to declare a cluster, and the objects that Refit is to write, in
-// that order, with their kinds.
-type declared struct {
-	manifest, profile string
-	writes            []string
-	kinds             []schema.GroupVersionResource
-}
-
-// roll has Refit take a cluster to the next minor, and judges from outside.
-func (d declared) roll(t *testing.T) {
-	t.Helper()
-	m := startClusterAPI(t)
-	m.giveCertificates(t)
-	m.apply(t, d.manifest)
-	m.awaitMachines(t, controlPlanes(), v136, 1)
-	m.awaitMachines(t, machineDeployments(), v136, 3)
-	c, config := m.member("one")
-	startDeployment(t, c, "app", 3, 2)
-	awaitDeployments(t, c, 1)
-	u := newUser(t)
-	u.up()
-	u.mustKube("", "create", "secret", "generic", "management", "--from-file=value="+m.kubeconfig)
-	before, sentinel, asked := nodeUIDs(t, c), makeSentinel(t, c), m.generations(t, d.kinds)
-	watching, err := witness.Watch(t.Context(), m.folder("one"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	probe, err := witness.StartProbe(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.mustKube(strings.ReplaceAll(declaredMember, "PROFILE", d.profile), "apply", "-f", "-")
-	u.mustKube(strings.ReplaceAll(oneMinor, "BAKE", "1s"), "apply", "-f", "-")
-	up := awaitUpgrade(t, u.hub(), "one.1", 2*labPatience)
-	if endedAs(up) != "Done" {
-		t.Errorf("upgrade ended %s, want Done", endedAs(up))
-	}
-	_, looks := m.byRefit(t)
-	m.isAt(t, controlPlanes(), v137, 1)
-	m.isAt(t, machineDeployments(), v137, 3)
-	probed, seen := probe.Stop(), watching.Stop()
-	if want := []string{v136, v137}; !slices.Equal(probed.Versions, want) {
-		t.Errorf("versions that /version told: %v, want %v", probed.Versions, want)
-	}
-	judge(t, seen, before, v137)
-	if kept := getSentinel(t, c); kept.UID != sentinel.UID {
-		t.Errorf("sentinel = %s, want %s", kept.UID, sentinel.UID)
-	}
-	nothingCordoned(t, c)
-	replacedOnce(t, m.folder("one"))
-	m.leftAlone(t, d.writes, looks)
-	for name := range asked {
-		asked[name]++
-	}
-	if diff := cmp.Diff(asked, m.generations(t, d.kinds)); diff != "" {
-		t.Errorf("generations: each is to be asked for one change (-want +got):\n%s", diff)
-	}
-}
 
 // isAt is what Cluster API says at this moment, not in a while.
 func (m managed) isAt(t *testing.T, kind schema.GroupVersionResource, version string, want int64) {
