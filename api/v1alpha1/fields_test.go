@@ -43,6 +43,7 @@ func effects() map[string]string {
 		"MemberCluster.status.uid":                                 "TestMembersRecordsWhatItSees",
 		"MemberCluster.status.controlPlane.version":                "TestMembersRecordsWhatItSees",
 		"MemberCluster.status.controlPlane.newest":                 "TestMembersRecordsWhatItSees",
+		"MemberCluster.status.controlPlane.picksPatch":             "TestMembersRecordsWhatItSees",
 		"MemberCluster.status.nodes.total":                         "TestMembersRecordsWhatItSees",
 		"MemberCluster.status.nodes.ready":                         "TestMembersRecordsWhatItSees",
 		"MemberCluster.status.nodes.oldest":                        "TestMembersRecordsWhatItSees",

@@ -248,6 +248,10 @@ type ControlPlaneStatus struct {
 	// newest API server, where it differs from the oldest.
 	// +optional
 	Newest string `json:"newest,omitempty"`
+	// picksPatch tells that the provider chooses the patch: the cluster is at a
+	// release when its minor is.
+	// +optional
+	PicksPatch bool `json:"picksPatch,omitempty"`
 }
 
 // NodesStatus counts all nodes of the cluster.

@@ -130,7 +130,7 @@ func (m *Members) look(ctx context.Context, mc *v1.MemberCluster) (fleet.Cluster
 func setSeen(status *v1.MemberClusterStatus, cluster fleet.Cluster) {
 	status.UID = cluster.UID
 	if !cluster.ControlPlane.Oldest.IsZero() {
-		status.ControlPlane = v1.ControlPlaneStatus{Version: cluster.ControlPlane.Oldest.String()}
+		status.ControlPlane = v1.ControlPlaneStatus{Version: cluster.ControlPlane.Oldest.String(), PicksPatch: cluster.PicksPatch}
 		if cluster.ControlPlane.Oldest.Less(cluster.ControlPlane.Newest) {
 			status.ControlPlane.Newest = cluster.ControlPlane.Newest.String()
 		}

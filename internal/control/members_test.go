@@ -25,6 +25,7 @@ func (l *loops) seen(name string) (v1.MemberClusterStatus, []string) {
 
 func TestMembersRecordsWhatItSees(t *testing.T) {
 	l := newLoops(t)
+	l.cloud.Mode.PicksPatch = true
 	c := l.addMember("eu-1", shape{version: "v1.36.4", pools: map[string]int{"a": 2, "b": 1}, floor: -1})
 	c.Change(func(s *fake.State) {
 		s.Newest, s.Machines[1].Sick, s.Machines[2].Version = version(t, "v1.36.5"), true, version(t, "v1.35.9")
@@ -33,7 +34,7 @@ func TestMembersRecordsWhatItSees(t *testing.T) {
 
 	want := v1.MemberClusterStatus{
 		ObservedGeneration: 2, UID: "uid-of-eu-1", ObservedAt: metav1.NewTime(l.clock.Now()),
-		ControlPlane: v1.ControlPlaneStatus{Version: "v1.36.4", Newest: "v1.36.5"},
+		ControlPlane: v1.ControlPlaneStatus{Version: "v1.36.4", Newest: "v1.36.5", PicksPatch: true},
 		Nodes:        v1.NodesStatus{Total: 3, Ready: 2, Oldest: "v1.35.9"},
 		Pools:        []v1.PoolStatus{{Name: "a", Version: "v1.36.4", Nodes: 2}, {Name: "b", Version: "v1.35.9", Nodes: 1}},
 	}

@@ -167,7 +167,7 @@ func (c Cluster) OldestNode() Version {
 // provider: by minor where the provider picks the patch.
 func (c Cluster) Reaches(have, want Version) bool {
 	if c.PicksPatch {
-		want.Patch, want.Suffix = 0, ""
+		want = want.AnyPatch()
 	}
 	return have.Reaches(want)
 }

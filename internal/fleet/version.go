@@ -58,6 +58,10 @@ func (v Version) IsZero() bool { return v == Version{} }
 // MinorName is how people name the minor: "1.36".
 func (v Version) MinorName() string { return fmt.Sprintf("%d.%d", v.Major, v.Minor) }
 
+// AnyPatch is what is wanted of a version where the provider picks the patch: the
+// lowest that its minor has.
+func (v Version) AnyPatch() Version { return Version{Major: v.Major, Minor: v.Minor} }
+
 // SameMinor tells whether both are of one minor.
 func (v Version) SameMinor(w Version) bool { return v.Major == w.Major && v.Minor == w.Minor }
 

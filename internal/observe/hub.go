@@ -120,7 +120,7 @@ func Revision(f *v1.Fleet, release rollout.Release) int64 {
 func memberOf(mc *v1.MemberCluster) rollout.Member {
 	m := rollout.Member{
 		Name: mc.Name, UID: string(mc.UID), Cluster: clusterOf(mc), ObservedAt: mc.Status.ObservedAt.Time,
-		Oldest: oldestPart(mc.Status), Message: "never observed",
+		Oldest: oldestPart(mc.Status), PicksPatch: mc.Status.ControlPlane.PicksPatch, Message: "never observed",
 	}
 	m.ControlPlane, _ = fleet.ParseVersion(mc.Status.ControlPlane.Version) // zero: unknown
 	if ready := meta.FindStatusCondition(mc.Status.Conditions, v1.ConditionReady); ready != nil {

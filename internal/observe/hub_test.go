@@ -51,6 +51,11 @@ func TestMemberOf(t *testing.T) {
 			rollout.Member{ControlPlane: v1372, Oldest: v1372, Ready: true, Message: "healthy"},
 		},
 		{
+			"whose provider picks patches",
+			v1.MemberClusterStatus{ControlPlane: v1.ControlPlaneStatus{Version: "v1.37.2", PicksPatch: true}, Conditions: ready(metav1.ConditionTrue, "healthy")},
+			rollout.Member{ControlPlane: v1372, Oldest: v1372, PicksPatch: true, Ready: true, Message: "healthy"},
+		},
+		{
 			"nodes of unknown version",
 			v1.MemberClusterStatus{ControlPlane: v1.ControlPlaneStatus{Version: "v1.37.2"}, Nodes: v1.NodesStatus{Total: 3}},
 			rollout.Member{ControlPlane: v1372, Message: "never observed"},

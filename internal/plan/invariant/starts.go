@@ -145,9 +145,18 @@ func (h *hub) member(start rollout.Start) {
 			h.breaks("member %s would start, and is the same cluster as %s", m.Name, other.Name)
 		}
 	}
-	if !m.Oldest.Less(start.Release.Target) && (!start.Release.AddOns || h.brought(start)) {
+	if runs(m, start.Release) && (!start.Release.AddOns || h.brought(start)) {
 		h.breaks("member %s would start at %s, with %s wanted", m.Name, m.Oldest, start.Release.Target)
 	}
+}
+
+// runs tells whether a member runs a release's Kubernetes, or a newer one: of whom
+// its provider gives a patch of its own choice any patch of that minor will do.
+func runs(m rollout.Member, release rollout.Release) bool {
+	if m.PicksPatch && m.Oldest.SameMinor(release.Target) {
+		return true
+	}
+	return !m.Oldest.Less(release.Target)
 }
 
 // brought tells whether a member has been brought to what its fleet wants.
@@ -330,7 +339,7 @@ func (h *hub) passes(f rollout.Fleet, w rollout.Wave, state rollout.FleetState) 
 			continue
 		}
 		total++
-		seen := m.Ready && h.Now.Before(m.ObservedAt.Add(25*time.Minute)) && !m.Oldest.Less(f.Release.Target)
+		seen := m.Ready && h.Now.Before(m.ObservedAt.Add(25*time.Minute)) && runs(m, f.Release)
 		if seen && !h.flying[m.Name] {
 			there++
 		}

@@ -125,6 +125,11 @@ func TestStarts(t *testing.T) {
 			want: []string{"member eu-2 would start at v1.37.2, with v1.37.2 wanted"},
 		},
 		{
+			name: "there already, by its provider's choice of the patch", starts: good,
+			in:   changed(func(in *rollout.Input) { in.Members[1].Oldest, in.Members[1].PicksPatch = version("v1.37.0"), true }),
+			want: []string{"member eu-2 would start at v1.37.0, with v1.37.2 wanted"},
+		},
+		{
 			name: "for a fleet that is gone", in: hub(), starts: spoilt(start("eu-2", 7), func(s *rollout.Start) { s.FleetUID = "uid-of-another" }),
 			want: []string{"member eu-2 would start for fleet main, which does not exist"},
 		},

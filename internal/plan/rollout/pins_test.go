@@ -91,3 +91,14 @@ func TestPinsAreBounded(t *testing.T) {
 		t.Errorf("%d are pinned, the last is %v; want the lowest 64", len(pins), pins[len(pins)-1])
 	}
 }
+
+// TestPicksPatch: a member whose provider picks the patch is at the release when its
+// minor is; any other is behind by a patch.
+func TestPicksPatch(t *testing.T) {
+	s := tell(t, "all: eu-1 eu-2")
+	for _, name := range []string{"eu-1", "eu-2"} {
+		s.member(name).Oldest, s.member(name).ControlPlane = version("v1.37.0"), version("v1.37.0")
+	}
+	s.member("eu-1").PicksPatch = true
+	s.decide("eu-2=start")
+}

@@ -53,7 +53,9 @@ type Member struct {
 	// ControlPlane is the version of the oldest API server, and Oldest that of the
 	// oldest part; zero where it is not known.
 	ControlPlane, Oldest fleet.Version
-	Ready                bool
+	// PicksPatch marks a member whose provider chooses patches: minors are compared.
+	PicksPatch bool
+	Ready      bool
 	// ReadySince is since when Ready is what it is; zero where it is not known.
 	ReadySince time.Time
 	// Message says what is wrong where Ready is false.
@@ -390,11 +392,19 @@ func (p *planner) name(member string) string {
 	return fmt.Sprintf("%s.%d", member, last.N)
 }
 
+// wanted is the least that a member runs at a release.
+func (m *Member) wanted(release Release) fleet.Version {
+	if m.PicksPatch {
+		return release.Target.AnyPatch()
+	}
+	return release.Target
+}
+
 // reached tells whether a member was seen at the fleet's release. What was not
 // seen lately is not known to be there.
 func (p *planner) reached(f Fleet, name string) bool {
 	member := p.member(name)
-	return !f.Release.Target.IsZero() && member.Oldest.Reaches(f.Release.Target) && p.hasAddOns(f, name) && p.fresh(member)
+	return !f.Release.Target.IsZero() && member.Oldest.Reaches(member.wanted(f.Release)) && p.hasAddOns(f, name) && p.fresh(member)
 }
 
 // hasAddOns tells whether a member was seen with all that the fleet's release bundles

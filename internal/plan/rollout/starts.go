@@ -109,7 +109,9 @@ func (q *question) slots() string {
 }
 
 // there is what is said of a member that is where it should be.
-func (q *question) there() string { return fmt.Sprintf("at %s or ahead", q.fleet.Release.Target) }
+func (q *question) there() string {
+	return fmt.Sprintf("at %s or ahead", q.member.wanted(q.fleet.Release))
+}
 
 func inFleet(_ *planner, q *question) fleet.Reason {
 	if q.fleet != nil {
@@ -157,7 +159,7 @@ func (p *planner) ended(q *question, code fleet.Code, message, fix string) fleet
 		Code: code, Message: message, Object: "clusterupgrade " + p.name(q.name), Since: q.last.EndedAt,
 		Fix: fmt.Sprintf("%s: refit retry %s --reason …", fix, q.name),
 	}
-	target := q.fleet.Release.Target
+	target := q.member.wanted(q.fleet.Release)
 	if m := q.member; m.ControlPlane.Reaches(target) && m.Oldest.Less(target) {
 		reason.Code = fleet.Stranded
 		reason.Message += fmt.Sprintf(", on the way: its control plane is at %s, its oldest part at %s", m.ControlPlane, m.Oldest)
