@@ -150,7 +150,8 @@ func uninstallChart(t *testing.T, u *user, hub kubernetes.Interface) {
 func helmOn(t *testing.T, u *user) *action.Configuration {
 	t.Helper()
 	flags, where := genericclioptions.NewConfigFlags(false), namespace
-	flags.KubeConfig, flags.Namespace = &u.hubConfig, &where
+	cache := t.TempDir() // of what the API server serves; without it, in the home of whoever runs this
+	flags.KubeConfig, flags.Namespace, flags.CacheDir = &u.hubConfig, &where, &cache
 	configuration := action.NewConfiguration(action.ConfigurationSetLogger(slog.DiscardHandler))
 	if err := configuration.Init(flags, namespace, "secret"); err != nil {
 		t.Fatal(err)
