@@ -110,7 +110,7 @@ func nodesOf(in upgrade.Input, step upgrade.Step, before *v1.ClusterUpgradeStatu
 func replaced(in upgrade.Input, step upgrade.Step, before *v1.ClusterUpgradeStatus) v1.UpgradeNodes {
 	counts := v1.UpgradeNodes{Old: before.Nodes.Old, Replaced: before.Nodes.Replaced}
 	was, _ := fleet.ParseVersion(before.Hop) // zero: no pass yet
-	rolls := slices.ContainsFunc(in.Memory.Records, func(r upgrade.Record) bool { return r.Hop == was && r.Step == upgrade.Nodes })
+	rolls := rollsNodes(in, was)
 	if left := oldNodes(in.Cluster, was); rolls && left < counts.Old {
 		counts.Replaced += counts.Old - left
 		counts.Old = left
@@ -119,6 +119,15 @@ func replaced(in upgrade.Input, step upgrade.Step, before *v1.ClusterUpgradeStat
 		counts.Old = oldNodes(in.Cluster, step.Hop)
 	}
 	return counts
+}
+
+// rollsNodes tells whether a pass has come to where nodes are replaced: some go along
+// with the control plane.
+func rollsNodes(in upgrade.Input, hop fleet.Version) bool {
+	along := slices.ContainsFunc(in.Cluster.Pools, func(pool fleet.Pool) bool { return pool.RolledBy == fleet.WithControlPlane })
+	return slices.ContainsFunc(in.Memory.Records, func(r upgrade.Record) bool {
+		return r.Hop == hop && (r.Step == upgrade.Nodes || along && r.Step == upgrade.ControlPlane)
+	})
 }
 
 // oldNodes are those that a pass to a version has yet to replace. A machine that has

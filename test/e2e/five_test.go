@@ -298,7 +298,7 @@ func (f *fleetOfFive) judgeReport(nodes int) {
 	if report.Fleets[0].Foreign != 0 {
 		f.t.Errorf("others made %d changes, want none", report.Fleets[0].Foreign)
 	}
-	work := []view.Work{{Done: 5, ControlPlanes: 5, Nodes: int32(nodes), AddOns: 10}, {Done: 5, AddOns: 10}} //nolint:gosec // a dozen
+	work := []view.Work{{Done: 5, ControlPlanes: 5, Nodes: int32(nodes), AddOns: 10}, {Done: 5, AddOns: 10}}
 	for i, r := range report.Fleets[0].Revisions {
 		if diff := cmp.Diff(work[i], r.Refit); diff != "" {
 			f.t.Errorf("revision %d: what Refit did (-seen +reported):\n%s", r.Revision, diff)
