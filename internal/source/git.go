@@ -296,8 +296,19 @@ func (r remote) push(ctx context.Context, s snapshot, fresh []plumbing.Hash) err
 	request.Commands = []*packp.Command{{Name: s.branch, Old: s.commit, New: fresh[len(fresh)-1]}}
 	request.Packfile = io.NopCloser(&pack)
 	report, err := session.ReceivePack(ctx, request)
-	if err != nil && report != nil && report.UnpackStatus == "ok" { // so it is the branch that must not be moved
-		return fmt.Errorf("%w on branch %s: %s", errRefused, s.branch.Short(), report.CommandStatuses[0].Status)
+	return s.answer(report, err)
+}
+
+// answer is what a server's report comes to. Where it took the objects, and not our one
+// command, it is the branch that must not be moved; an error beside a good report is
+// of the conversation.
+func (s snapshot) answer(report *packp.ReportStatus, err error) error {
+	if report != nil && report.UnpackStatus == "ok" {
+		for _, command := range report.CommandStatuses {
+			if command.Error() != nil {
+				return fmt.Errorf("%w on branch %s: %s", errRefused, s.branch.Short(), command.Status)
+			}
+		}
 	}
 	return s.refusal(err)
 }
