@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"encoding/json"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,8 +16,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "refit.dev/refit/api/v1alpha1"
-	"refit.dev/refit/deploy/chart"
-	"refit.dev/refit/internal/hub"
 	"refit.dev/refit/internal/observe"
 	"refit.dev/refit/internal/view"
 )
@@ -38,19 +35,7 @@ rules:
 // TestAuditAgrees: what the report says people did is what the API server's audit log
 // says they wrote, by the same names; and Refit itself did nothing of that kind.
 func TestAuditAgrees(t *testing.T) {
-	folder := t.TempDir()
-	audit := hub.Audit{Policy: filepath.Join(folder, "policy.yaml"), Log: filepath.Join(folder, "audit.log")}
-	if err := os.WriteFile(audit.Policy, []byte(auditPolicy), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	config := startHubWith(t, hub.Options{Audit: audit})
-	policies, err := chart.Policies()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := hub.InstallPolicies(t.Context(), config, policies); err != nil {
-		t.Fatal(err)
-	}
+	config, log := startAudited(t, auditPolicy)
 	c := runFleets(t, config, nil)
 	people := map[string]client.Client{}
 	for _, name := range []string{"ann", "ben", "system:serviceaccount:flux-system:kustomize-controller"} {
@@ -116,7 +101,7 @@ func TestAuditAgrees(t *testing.T) {
 	}
 
 	told, deleted := reported(t, c)
-	logged, gone := audited(t, audit.Log)
+	logged, gone := audited(t, log)
 	if diff := cmp.Diff(logged, told); diff != "" {
 		t.Errorf("what people did (-audit log +report):\n%s", diff)
 	}

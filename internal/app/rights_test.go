@@ -31,7 +31,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -41,10 +40,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	v1 "refit.dev/refit/api/v1alpha1"
-	"refit.dev/refit/deploy/chart"
 	"refit.dev/refit/internal/app"
 	"refit.dev/refit/internal/cli"
-	"refit.dev/refit/internal/hub"
 )
 
 // TestRights: the chart gives the loops the rights that they use, and no other. Two processes with its ServiceAccount's
@@ -53,7 +50,7 @@ import (
 // forbidden, to add one leaves it without a use: both are seen here.
 func TestRights(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
-	config, log := startAudited(t)
+	config, log := startAudited(t, rightsPolicy)
 	admin := clientWith(t, config)
 	granted := installRights(t, config)
 	kubeconfig := serviceAccountConfig(t, config, racer(t, config, admin))
@@ -78,12 +75,8 @@ func TestRights(t *testing.T) {
 	}
 }
 
-// startAudited starts a hub with what the chart brings, which writes down who asks for what.
-func startAudited(t *testing.T) (*rest.Config, string) {
-	t.Helper()
-	folder := t.TempDir()
-	audit := hub.Audit{Policy: filepath.Join(folder, "policy.yaml"), Log: filepath.Join(folder, "audit.log")}
-	const policy = `apiVersion: audit.k8s.io/v1
+// rightsPolicy lets all that the ServiceAccount asks for be logged.
+const rightsPolicy = `apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
 rules:
@@ -91,36 +84,6 @@ rules:
   users: ["` + serviceAccount + `"]
 - level: None
 `
-	if err := os.WriteFile(audit.Policy, []byte(policy), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	h, err := hub.Start(context.Background(), hub.Options{
-		DataDir: filepath.Join(folder, "data"), Version: "v0.0.0-test", Audit: audit, Kinds: []schema.GroupVersion{v1.GroupVersion},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := h.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	crds, err := chart.CRDs()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := hub.InstallCRDs(t.Context(), h.Config(), crds); err != nil {
-		t.Fatal(err)
-	}
-	policies, err := chart.Policies()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := hub.InstallPolicies(t.Context(), h.Config(), policies); err != nil {
-		t.Fatal(err)
-	}
-	return h.Config(), audit.Log
-}
 
 // account is the chart's ServiceAccount, and serviceAccount how an API server knows it; management is a Secret that it may
 // read.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -207,6 +209,26 @@ func startHubWith(t *testing.T, options hub.Options) *rest.Config {
 		t.Fatal(err)
 	}
 	return h.Config()
+}
+
+// startAudited starts a hub with the kinds and policies that the chart brings, which
+// writes down who asks for what. It returns where, too.
+func startAudited(t *testing.T, policy string) (*rest.Config, string) {
+	t.Helper()
+	folder := t.TempDir()
+	audit := hub.Audit{Policy: filepath.Join(folder, "policy.yaml"), Log: filepath.Join(folder, "audit.log")}
+	if err := os.WriteFile(audit.Policy, []byte(policy), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config := startHubWith(t, hub.Options{Audit: audit, Kinds: []schema.GroupVersion{v1.GroupVersion}})
+	policies, err := chart.Policies()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := hub.InstallPolicies(t.Context(), config, policies); err != nil {
+		t.Fatal(err)
+	}
+	return config, audit.Log
 }
 
 // runFleets runs the loops, of which only that of the fleets sees anything. It
